@@ -1,0 +1,1 @@
+//! The actors that give the machines of `regatta-protocol` disks, keys and sockets.

@@ -1,0 +1,1 @@
+//! What the `regatta` binary is assembled from.

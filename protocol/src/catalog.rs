@@ -1,0 +1,1 @@
+//! The deterministic fold of entries into documents: heads, winner, conflict.

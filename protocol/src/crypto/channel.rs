@@ -1,0 +1,1 @@
+//! The Noise channel between two members, as a state machine.

@@ -1,0 +1,1 @@
+//! Sealing a value for a set of devices, and opening it.

@@ -1,0 +1,1 @@
+//! One ledger as a tree of links.

@@ -1,0 +1,1 @@
+//! One hash over heads.

@@ -1,0 +1,1 @@
+//! All that a node holds, and what follows from it.

@@ -1,0 +1,1 @@
+//! The machine that keeps ledgers equal.

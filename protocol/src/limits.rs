@@ -1,0 +1,50 @@
+//! Every limit of the protocol, named once; DESIGN part 8 is the list that this file keeps.
+
+/// An entry's header, without signature and body.
+pub const ENTRY_HEADER_BYTES_MAX: usize = 1024;
+/// A body that is carried along with its entry.
+pub const BODY_CARRIED_BYTES_MAX: usize = 32 * 1024;
+/// One frame of control traffic.
+pub const CONTROL_FRAME_BYTES_MAX: usize = 32 * 1024;
+/// What carries one entry with its body: a frame of its own size class.
+pub const PARCEL_BYTES_MAX: usize = ENTRY_HEADER_BYTES_MAX + BODY_CARRIED_BYTES_MAX + 256;
+/// A frame that carries entries; one parcel always fits.
+pub const ENTRIES_FRAME_BYTES_MAX: usize = 2 * PARCEL_BYTES_MAX;
+/// One batch of a pulled ledger.
+pub const TELEMETRY_BATCH_BYTES_MAX: usize = 256 * 1024;
+/// A document's body.
+pub const DOCUMENT_BODY_BYTES_MAX: u64 = 1024 * 1024;
+/// A file by content.
+pub const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// One piece of a body on its way, before sealing.
+pub const BODY_PIECE_BYTES_MAX: usize = 16 * 1024;
+/// Certificates from the root down to the last, the last included.
+pub const CERTIFICATE_CHAIN_DEPTH_MAX: usize = 4;
+/// A certificate's bytes.
+pub const CERTIFICATE_BYTES_MAX: usize = 4096;
+/// A selector's text.
+pub const SELECTOR_BYTES_MAX: usize = 1024;
+/// Labels of one node.
+pub const LABELS_MAX: usize = 32;
+/// A name or a label's key or value, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Heads that one revision may replace.
+pub const REPLACES_MAX: usize = 16;
+/// Neighbours that a request for a body may pass.
+pub const BODY_HOPS_MAX: u8 = 4;
+/// Leaves of one ledger: restored backups and forks; beyond it the ledger is `saturated`.
+pub const LEAVES_MAX: usize = 32;
+/// Entries of a forked ledger that are kept beyond its first fork.
+pub const FORKED_ENTRIES_MAX: usize = 4096;
+/// How far ahead of reference time a stamp may be before its entry is held.
+pub const HOLD_AHEAD_MS: u64 = 60_000;
+/// How long after a lapse testimony still says what the lapsed certificate covered.
+pub const LAPSE_GRACE_MS: u64 = 7 * DAY_MS;
+/// How far on testimony may renew a peer's certificate.
+pub const TESTIMONY_RENEWAL_MS_MAX: u64 = 90 * DAY_MS;
+/// A device certificate's life at most.
+pub const DEVICE_CERTIFICATE_MS_MAX: u64 = 30 * DAY_MS;
+/// An operator certificate's life at most.
+pub const OPERATOR_CERTIFICATE_MS_MAX: u64 = 90 * DAY_MS;
+/// One day.
+pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;

@@ -1,0 +1,1 @@
+//! Who is there, who is whose home, and what is known of everybody's presence.

@@ -1,0 +1,10 @@
+//! Who may do what to whom, and who says so: roots, certificates, invites, verdicts and their fold.
+
+pub mod authority;
+pub mod certificate;
+pub mod fold;
+pub mod invite;
+pub mod root;
+pub mod statement;
+pub mod steward;
+pub mod verdict;

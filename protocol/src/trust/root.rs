@@ -1,0 +1,1 @@
+//! Root documents and their rotation.
