@@ -1,1 +1,51 @@
 //! The actors that give the machines of `regatta-protocol` disks, keys and sockets.
+//!
+//! The protocol decides, an actor acts: it turns what the world does into a machine's events and
+//! performs the effects that come back, in their order, `Store` before the `Send` that promises it.
+//! No actor stands yet; this is the plan that they will follow, one file for each noun.
+//!
+//! # Supervision
+//!
+//! ```text
+//! NodeActor                 one for each node; restart budget and watchdog (supervisor)
+//! ├── StoreActor            segment files, bodies, the rebuildable index      (store)
+//! ├── NetworkActor          connections, streams, relays, discovery           (network)
+//! ├── LedgerActor           drives `Replica`: digests, pulls, pushes, cursors (ledger)
+//! ├── MembershipActor       presence, homes, neighbours, feeders              (membership)
+//! ├── ConfigActor           drives `Adoption` and, on managers, `Rollout`     (config)
+//! ├── ExecActor             limits, queue and keepers of jobs                 (exec)
+//! │   ├── SessionActor …    one for each command that runs                    (exec/session)
+//! │   └── PtyActor …        one for each terminal that is open                (exec/pty)
+//! ├── TelemetryActor        samplers, chunks, queries                         (telemetry)
+//! └── ControlActor          the operator's unix socket                        (control)
+//! ```
+//!
+//! # Who owns what
+//!
+//! | actor | owns alone | asks whom |
+//! |---|---|---|
+//! | `NodeActor` | the tree: who is started with what, and how often again | nobody |
+//! | `StoreActor` | every byte on disk, and the only fdatasync | nobody |
+//! | `NetworkActor` | every socket; libp2p's types stop inside it | store, for its keys and addresses |
+//! | `LedgerActor` | the replica: entries held, folds, cursors | store, network |
+//! | `MembershipActor` | soft state about others; never an entry | network, ledger |
+//! | `ConfigActor` | what is adopted, and the files under `files.root` | ledger, store |
+//! | `ExecActor` | child processes, their limits and their output | ledger, store |
+//! | `TelemetryActor` | the spool of samples and log lines | store, ledger |
+//! | `ControlActor` | the control socket and its callers' identities | all of them |
+//!
+//! # Architecture invariants
+//!
+//! - **A rule stands in `regatta-protocol` or nowhere.** An `if` on a certificate, an order of
+//!   entries or a deadline that is found here is a bug even when it is right, because the simulator
+//!   cannot torture it.
+//! - **One owner.** A machine belongs to one actor and is never behind a lock or shared.
+//! - **Nothing is found by a global name.** An actor is handed what it needs as arguments; two nodes
+//!   live in one process, and a node can be dropped and another started.
+//! - **Nothing waits in a handler.** Disk, name lookups and process starts go to a bounded pool.
+//! - **Every population is bounded**: what is in a mailbox holds a permit, what is in flight on a
+//!   stream holds credit.
+//! - **An actor that fails is started again by one file only**, five times in a minute with back-off;
+//!   then the process ends and whoever started it decides. What an actor held in memory alone is
+//!   rebuilt from the store, on the path that a restart takes.
+//! - **Cleanup is in `Drop`**, because nothing else runs when a handler panics.
