@@ -9,7 +9,7 @@ pub const CONTROL_FRAME_BYTES_MAX: usize = 32 * 1024;
 /// What carries one entry with its body: a frame of its own size class.
 pub const PARCEL_BYTES_MAX: usize = ENTRY_HEADER_BYTES_MAX + BODY_CARRIED_BYTES_MAX + 256;
 /// A frame that carries entries; one parcel always fits.
-pub const ENTRIES_FRAME_BYTES_MAX: usize = 2 * PARCEL_BYTES_MAX;
+pub const ENTRIES_FRAME_BYTES_MAX: usize = PARCEL_BYTES_MAX + 256;
 /// One batch of a pulled ledger.
 pub const TELEMETRY_BATCH_BYTES_MAX: usize = 256 * 1024;
 /// A document's body.

@@ -2,8 +2,11 @@
 
 pub mod authority;
 pub mod certificate;
+pub mod counting;
+pub mod enrolment;
 pub mod fold;
 pub mod invite;
+pub mod record;
 pub mod root;
 pub mod statement;
 pub mod steward;

@@ -1,1 +1,593 @@
-//! The machine that keeps ledgers equal.
+//! The machine that keeps ledgers equal. Digests and pull are the truth, push is the fast path:
+//! everything converges with push switched off.
+//!
+//! What a node says to another is in [`crate::ledger::message`]. Comparing and pulling is in
+//! [`exchange`], scopes in [`scopes`], pushing and announcing in [`news`], writing in [`author`].
+
+pub mod author;
+mod exchange;
+mod news;
+mod peer;
+mod scopes;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::clock::reference::{Floor, ReferenceTime, SignedTime};
+use crate::crypto::sign::Context;
+use crate::ident::{Hash, NodeId};
+use crate::ledger::entry::{Entry, LedgerId, Parcel};
+use crate::ledger::holdings::{Holdings, Offered};
+use crate::ledger::message::{Group, Message, Rest};
+use crate::ledger::replica::author::{Author, Draft, Identity, Refusal};
+use crate::ledger::replica::exchange::Pulls;
+use crate::ledger::replica::news::News;
+use crate::ledger::replica::peer::Peer;
+use crate::machine::{Machine, Millis};
+use crate::prng::Prng;
+use crate::trust::certificate::Capability;
+
+/// What a node is in the fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Holds a certificate to write.
+    Manager,
+    /// Everybody else.
+    Agent,
+}
+
+/// How a replica behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Whether new entries are pushed and announced; without, digests alone carry them.
+    pub push: bool,
+    /// How often a connection compares digests when nothing happens.
+    pub digest_every_ms: u64,
+    /// How long announcements are gathered.
+    pub announce_after_ms: u64,
+    /// How long an answer may take.
+    pub answer_within_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            push: true,
+            digest_every_ms: 120_000,
+            announce_after_ms: 200,
+            answer_within_ms: 5_000,
+        }
+    }
+}
+
+/// A member at the other end of a connection, as its certificate says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// Its id.
+    pub node: NodeId,
+    /// Its role.
+    pub role: Role,
+    /// Whether it was granted to carry what is scoped to others.
+    pub carries: bool,
+}
+
+/// Everything that can happen to a replica.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A member is connected. From the network, after the handshake.
+    PeerUp(PeerInfo),
+    /// A connection is gone. From the network.
+    PeerDown(NodeId),
+    /// A message came. From the network, decoded.
+    Received {
+        /// Who sent it.
+        from: NodeId,
+        /// What it says.
+        message: Message,
+    },
+    /// A frame came that is no message. From the network.
+    Malformed {
+        /// Who sent it.
+        from: NodeId,
+    },
+    /// This node writes an entry. From whoever has something to say.
+    Write(Draft),
+    /// Who pushes to this node. From membership.
+    Feeder(Option<NodeId>),
+    /// What the own clock says: at the start, and whenever it was set.
+    Clock {
+        /// Wall time.
+        wall: Millis,
+    },
+    /// The time that [`Machine::wake_at`] named has come.
+    Wake,
+}
+
+/// Everything a replica can ask for. Performed in order; `Store` is durable before what follows.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Keep an entry.
+    Store(Arc<Entry>),
+    /// Keep a floor of reference time.
+    StoreFloor(Floor),
+    /// Send one message to some.
+    Send {
+        /// To whom.
+        to: Vec<NodeId>,
+        /// What.
+        message: Message,
+    },
+    /// Read entries from the store and send them, as [`crate::ledger::replica::answer`] packs them.
+    SendStored {
+        /// To whom.
+        to: NodeId,
+        /// The head that was wanted.
+        wanted: Hash,
+        /// The entries, first things first.
+        entries: Vec<Hash>,
+        /// Whether more are to be asked for.
+        more: bool,
+    },
+    /// Close a connection: its member does what no member does.
+    HangUp {
+        /// Whom.
+        peer: NodeId,
+        /// Why.
+        reason: Misdeed,
+    },
+    /// Trust is in step with this peer: other streams may open.
+    Agreed(NodeId),
+    /// Who is stopped, lapsed or certified has changed: look at the open sessions.
+    Judged,
+    /// How far news had come that this peer told of. For membership.
+    NewsHops {
+        /// Who told.
+        peer: NodeId,
+        /// Links from the author.
+        hops: u8,
+    },
+    /// The feeder failed to push what others had. For membership.
+    FeederFailed(NodeId),
+    /// An own entry is written.
+    Written {
+        /// The draft's number, as its writer gave it.
+        draft: u64,
+        /// The entry's hash.
+        entry: Hash,
+    },
+    /// An own entry was refused, and why.
+    Refused {
+        /// The draft's number, as its writer gave it.
+        draft: u64,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// One more manager holds an own entry.
+    Replicated {
+        /// The entry's hash.
+        entry: Hash,
+        /// How many managers hold it, this one included.
+        copies: usize,
+    },
+    /// Something that an operator should see.
+    Alarm(Alarm),
+}
+
+/// What ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Misdeed {
+    /// More messages than any member needs.
+    Flood,
+    /// Frames that are no messages, or entries that nobody signed.
+    Forgery,
+}
+
+/// What an operator should see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alarm {
+    /// One hand signed two entries for one place.
+    Forked(LedgerId),
+    /// An author went on from below a head that is known: restored from a backup, or cloned.
+    Restored(LedgerId),
+    /// Somebody else writes with this node's key.
+    Cloned(LedgerId),
+}
+
+/// What was counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Entries taken.
+    pub taken: u64,
+    /// Entries that were held already when they came.
+    pub duplicates: u64,
+    /// Entries that nobody signed.
+    pub forged: u64,
+    /// Messages out of place, and frames that were none.
+    pub misplaced: u64,
+    /// Bytes that one copy of each entry taken has, as pushed or pulled.
+    pub entry_bytes: u64,
+}
+
+/// A node's copy of the ledgers.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    me: Identity,
+    settings: Settings,
+    holdings: Holdings,
+    time: ReferenceTime,
+    author: Author,
+    peers: BTreeMap<NodeId, Peer>,
+    pulls: Pulls,
+    news: News,
+    prng: Prng,
+    counters: Counters,
+}
+
+impl Replica {
+    /// A replica over what was stored; `fresh` says that this node has never written anything, so
+    /// that an empty store is no loss.
+    #[must_use]
+    pub fn new(
+        me: Identity,
+        settings: Settings,
+        holdings: Holdings,
+        time: ReferenceTime,
+        prng: Prng,
+        fresh: bool,
+    ) -> Self {
+        let author = Author::new(fresh || !holdings.chains().is_empty());
+        Self {
+            me,
+            settings,
+            holdings,
+            time,
+            author,
+            peers: BTreeMap::new(),
+            pulls: Pulls::default(),
+            news: News::default(),
+            prng,
+            counters: Counters::default(),
+        }
+    }
+
+    /// What is held.
+    #[must_use]
+    pub fn holdings(&self) -> &Holdings {
+        &self.holdings
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn reference(&self, now: Millis) -> Millis {
+        self.time.read(now).max(self.me.not_before)
+    }
+
+    /// Reference time and where it comes from.
+    #[must_use]
+    pub fn time(&self) -> &ReferenceTime {
+        &self.time
+    }
+
+    /// Who this is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.me
+    }
+
+    /// The certificate was renewed, or the key rotated.
+    pub fn set_identity(&mut self, me: Identity) {
+        self.author.begin_again();
+        self.me = me;
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The hash over a group's heads.
+    pub fn digest(&mut self, group: Group) -> Hash {
+        self.holdings.digest(group)
+    }
+
+    /// Whether this node may hold a group at all.
+    fn wants(&self, group: Group) -> bool {
+        match group {
+            Group::Trust | Group::Fleet => true,
+            Group::Managers => self.me.role == Role::Manager,
+            Group::Scope(device) => {
+                self.me.role == Role::Manager
+                    || device == self.me.node
+                    || self.me.carries
+                    || self.peers.contains_key(&device)
+            }
+        }
+    }
+
+    /// Whether a peer may be given a group: what is for one device is not for everybody.
+    fn may_have(&self, peer: &NodeId, group: Group) -> bool {
+        let Some(peer) = self.peers.get(peer) else {
+            return false;
+        };
+        match group {
+            Group::Trust => true,
+            Group::Fleet => peer.agreed,
+            Group::Managers => peer.agreed && peer.info.role == Role::Manager,
+            Group::Scope(device) => {
+                peer.agreed
+                    && (peer.info.role == Role::Manager
+                        || peer.info.carries
+                        || peer.info.node == device
+                        || self.me.node == device)
+            }
+        }
+    }
+
+    /// Takes parcels that came; gives the entries that are new here.
+    fn take(
+        &mut self,
+        from: NodeId,
+        parcels: Vec<Parcel>,
+        out: &mut Vec<Effect>,
+    ) -> (Vec<Arc<Entry>>, Troubles) {
+        let mut fresh = Vec::with_capacity(parcels.len());
+        let mut troubles = Troubles::default();
+        for parcel in parcels {
+            let bytes = (parcel.header.len() + parcel.body.as_ref().map_or(0, |b| b.len())) as u64;
+            let Ok(entry) = Entry::open(parcel) else {
+                troubles.forged += 1;
+                continue;
+            };
+            let group = Group::of(&entry.header.ledger);
+            if !group.is_some_and(|group| self.wants(group)) {
+                self.counters.misplaced += 1;
+                continue;
+            }
+            match self.holdings.offer(&entry) {
+                Offered::Added { forked, restored } => {
+                    self.counters.taken += 1;
+                    self.counters.entry_bytes += bytes;
+                    let entry = Arc::new(entry);
+                    self.added(&entry, forked, restored, out);
+                    fresh.push(entry);
+                }
+                Offered::Duplicate => self.counters.duplicates += 1,
+                Offered::Orphan => troubles.orphans.push((entry.header.ledger, entry.hash)),
+                Offered::UnknownSigner => troubles.unknown_signer = true,
+                Offered::Forged => troubles.forged += 1,
+                Offered::Saturated => {}
+            }
+        }
+        self.counters.forged += u64::from(troubles.forged);
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.spend_forged(troubles.forged);
+        }
+        (fresh, troubles)
+    }
+
+    fn added(&mut self, entry: &Arc<Entry>, forked: bool, restored: bool, out: &mut Vec<Effect>) {
+        let ledger = entry.header.ledger;
+        out.push(Effect::Store(Arc::clone(entry)));
+        if forked {
+            out.push(Effect::Alarm(Alarm::Forked(ledger)));
+        }
+        if restored {
+            out.push(Effect::Alarm(Alarm::Restored(ledger)));
+        }
+        if ledger.author == self.me.node && self.author.is_current(entry.header.incarnation) {
+            out.push(Effect::Alarm(Alarm::Cloned(ledger)));
+        }
+        self.news.drop_absent(&entry.hash);
+    }
+
+    /// After entries came: what follows from them.
+    fn settle(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        let reference = self.reference(now);
+        let changed = self.holdings.settle(reference);
+        let stale_at = self.holdings.stale_at();
+        self.pulls.settle_at = stale_at.map(|at| now.plus(at.since(reference)));
+        if !changed {
+            return;
+        }
+        let stopped: Vec<NodeId> = {
+            let record = self.holdings.record();
+            let stopped = &self.holdings.judgement().stopped_keys;
+            let is_stopped = |node: &&NodeId| {
+                let mut certificates = record
+                    .managers()
+                    .values()
+                    .filter(|certificate| certificate.node == **node);
+                certificates.all(|certificate| stopped.contains(&certificate.keys.sign))
+            };
+            self.time.signers().filter(is_stopped).copied().collect()
+        };
+        for signer in stopped {
+            self.time.discard(&signer);
+        }
+        out.push(Effect::Judged);
+    }
+
+    fn take_times(&mut self, now: Millis, times: &[SignedTime], out: &mut Vec<Effect>) {
+        for time in times.iter().take(4) {
+            let judgement = self.holdings.judgement();
+            let record = self.holdings.record();
+            let Some(certificate) = record.managers().get(&time.claim.serial) else {
+                continue;
+            };
+            let may = certificate.node == time.claim.by
+                && certificate.window.from <= time.claim.at
+                && time.claim.at <= judgement.end_of(&time.claim.serial, certificate)
+                && !judgement.stopped_keys.contains(&certificate.keys.sign)
+                && certificate
+                    .grants
+                    .iter()
+                    .any(|grant| grant.capability == Capability::Time);
+            let bytes = crate::codec::encode(&time.claim);
+            let signed = may
+                && self.time.would_take(&time.claim)
+                && record.verify().verify(
+                    &certificate.keys.sign,
+                    Context::Time,
+                    &record.fleet(),
+                    &bytes,
+                    &time.signature,
+                );
+            if signed && let Some(floor) = self.time.take(now, *time) {
+                out.push(Effect::StoreFloor(floor));
+            }
+        }
+    }
+
+    fn receive(
+        &mut self,
+        now: Millis,
+        from: NodeId,
+        message: Message,
+        out: &mut Vec<Effect>,
+    ) -> Vec<Arc<Entry>> {
+        match message {
+            Message::Digest(digest) => self.on_digest(now, from, &digest, out),
+            Message::Heads(page) => self.on_heads(now, from, &page, out),
+            Message::Pull(wants) => self.on_pull(from, &wants, out),
+            Message::Entries {
+                wanted,
+                parcels,
+                rest,
+            } => {
+                return self.on_entries(now, from, wanted, parcels, rest, out);
+            }
+            Message::Announce { hops, heads } => self.on_announce(now, from, hops, &heads, out),
+            Message::Push { hops, parcels } => {
+                return self.on_push(now, from, hops, parcels, out);
+            }
+            Message::Feed(on) => {
+                if let Some(peer) = self.peers.get_mut(&from) {
+                    peer.fed = on;
+                }
+            }
+            Message::Buckets(buckets) => self.on_buckets(from, &buckets, out),
+            Message::Bucket {
+                bucket,
+                scopes,
+                answer,
+            } => {
+                self.on_bucket(from, bucket, &scopes, answer, out);
+            }
+            Message::Stored(entries) => self.on_stored(from, &entries, out),
+        }
+        Vec::new()
+    }
+
+    fn on_received(&mut self, now: Millis, from: NodeId, message: Message, out: &mut Vec<Effect>) {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            self.counters.misplaced += 1;
+            return;
+        };
+        if let Err(reason) = peer.spend(now) {
+            if !std::mem::replace(&mut peer.condemned, true) {
+                out.push(Effect::HangUp { peer: from, reason });
+            }
+            return;
+        }
+        let hops = match &message {
+            Message::Push { hops, .. } => hops.saturating_add(1),
+            _ => 1,
+        };
+        let fresh = self.receive(now, from, message, out);
+        if !fresh.is_empty() {
+            if let Some(peer) = self.peers.get_mut(&from) {
+                peer.refund();
+            }
+            self.settle(now, out);
+            self.spread(now, &fresh, hops, Some(from), out);
+        }
+    }
+}
+
+/// What went wrong with parcels that came.
+#[derive(Debug, Default)]
+struct Troubles {
+    forged: u32,
+    orphans: Vec<(LedgerId, Hash)>,
+    unknown_signer: bool,
+}
+
+impl Machine for Replica {
+    type Event = Event;
+    type Effect = Effect;
+
+    fn handle(&mut self, now: Millis, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::PeerUp(info) => self.on_peer_up(now, info, out),
+            Event::PeerDown(node) => self.on_peer_down(&node),
+            Event::Received { from, message } => self.on_received(now, from, message, out),
+            Event::Malformed { from } => {
+                self.counters.misplaced += 1;
+                let condemned = self.peers.get_mut(&from).and_then(|peer| {
+                    peer.spend_forged(1);
+                    let reason = peer.spend(now).err()?;
+                    (!std::mem::replace(&mut peer.condemned, true)).then_some(reason)
+                });
+                if let Some(reason) = condemned {
+                    out.push(Effect::HangUp { peer: from, reason });
+                }
+            }
+            Event::Write(draft) => self.on_write(now, draft, out),
+            Event::Feeder(feeder) => self.on_feeder(now, feeder, out),
+            Event::Clock { wall } => {
+                self.time.set_own(now, wall);
+                self.settle(now, out);
+            }
+            Event::Wake => {
+                self.settle(now, out);
+                self.wake_pulls(now);
+                self.wake_news(now, out);
+                self.wake_digests(now, out);
+            }
+        }
+    }
+
+    fn wake_at(&self) -> Option<Millis> {
+        let digests = self.pulls.next_digest();
+        let stale = self.pulls.settle_at;
+        [
+            digests,
+            self.pulls.next_deadline(),
+            self.news.wake_at(),
+            stale,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+/// Packs entries that were read from the store into answers, each within its frame.
+#[must_use]
+pub fn answer(wanted: Hash, parcels: impl IntoIterator<Item = Parcel>, more: bool) -> Vec<Message> {
+    let mut frames: Vec<Vec<Parcel>> = vec![Vec::new()];
+    let mut room = crate::limits::PARCEL_BYTES_MAX;
+    for parcel in parcels {
+        let bytes = crate::codec::encoded_len(&parcel);
+        if bytes > room {
+            frames.push(Vec::new());
+            room = crate::limits::PARCEL_BYTES_MAX;
+        }
+        room = room.saturating_sub(bytes);
+        if let Some(frame) = frames.last_mut() {
+            frame.push(parcel);
+        }
+    }
+    let last = frames.len() - 1;
+    let at_end = if more { Rest::AskAgain } else { Rest::Done };
+    let message = |(index, parcels)| {
+        let rest = if index < last { Rest::Follows } else { at_end };
+        Message::Entries {
+            wanted,
+            parcels,
+            rest,
+        }
+    };
+    frames.into_iter().enumerate().map(message).collect()
+}

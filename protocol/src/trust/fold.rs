@@ -1,1 +1,329 @@
-//! The fold of trust.
+//! The fold of trust: from all that was said to what holds, in four steps and in any order of
+//! arrival.
+//!
+//! 1. The root's orders. 2. Each manager's ledgers count up to those orders and below their first
+//! fork. 3. Testimony inside these prefixes, taken once: what testimony makes valid does not testify.
+//! 4. Managers' orders, of which an order to stop is never held and counts on every branch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::crypto::sign::PublicKey;
+use crate::ident::{NodeId, Serial};
+use crate::ledger::chain::{Chain, Head};
+use crate::ledger::entry::{LedgerId, LedgerKind};
+use crate::limits::{HOLD_AHEAD_MS, TESTIMONY_RENEWAL_MS_MAX};
+use crate::machine::Millis;
+use crate::trust::certificate::Certificate;
+use crate::trust::counting::{self, Forks, Marks, Testimony};
+use crate::trust::record::{Record, Spoken};
+use crate::trust::verdict::{InviteId, Ruling, Subject, Verdict, VerdictId};
+
+/// What orders leave of one key's ledgers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Whether an order to stop is in force: then a ledger that no order lists counts for nothing.
+    pub stopped: bool,
+    /// For each ledger the sets of heads that orders allow; an entry must be in all of them.
+    pub ledgers: BTreeMap<(LedgerKind, Option<NodeId>), Vec<Vec<Head>>>,
+}
+
+/// What holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// Managers' keys that are stopped.
+    pub stopped_keys: BTreeSet<PublicKey>,
+    /// Operators and devices that are stopped.
+    pub stopped_nodes: BTreeSet<NodeId>,
+    /// Invites that are stopped.
+    pub stopped_invites: BTreeSet<InviteId>,
+    /// What orders leave of managers' ledgers.
+    pub cuts: BTreeMap<PublicKey, Cut>,
+    /// Testimony on each ledger, earliest first.
+    pub testimony: BTreeMap<LedgerId, Vec<Testimony>>,
+    /// Certificates that testimony renewed, and until when.
+    pub renewed: BTreeMap<Serial, Millis>,
+    /// Manager certificates whose end has passed, with that end.
+    pub lapsed: BTreeMap<Serial, Millis>,
+    /// The verdicts in force on each subject: what a new order has to replace.
+    pub in_force: BTreeMap<VerdictId, Subject>,
+    /// The reference time at which this has to be judged anew.
+    pub stale_at: Option<Millis>,
+}
+
+impl Judgement {
+    /// When a manager's certificate ends, renewals by testimony counted.
+    #[must_use]
+    pub fn end_of(&self, serial: &Serial, certificate: &Certificate) -> Millis {
+        self.renewed
+            .get(serial)
+            .map_or(certificate.window.to, |until| {
+                certificate.window.to.max(*until)
+            })
+    }
+}
+
+/// Whether a stamp lies so far ahead that its entry waits.
+#[must_use]
+pub fn is_held(wall: Millis, reference: Millis) -> bool {
+    wall > reference.plus(HOLD_AHEAD_MS)
+}
+
+/// The fold. `chains` are the ledgers that are held, `reference` is what time it is.
+#[must_use]
+pub fn judge(record: &Record, chains: &BTreeMap<LedgerId, Chain>, reference: Millis) -> Judgement {
+    let mut judgement = Judgement::default();
+    let root_orders = root_orders(record);
+    for verdict in root_orders.values() {
+        cut_manager(record, verdict, &mut judgement);
+    }
+    testify(record, chains, reference, &mut judgement);
+    note_lapses(record, reference, &mut judgement);
+    obey_managers(record, chains, reference, &root_orders, &mut judgement);
+    judgement.stale_at = stale_at(record, reference, &judgement);
+    judgement
+}
+
+/// Step 1: of the root's orders, those that no other of its orders replaces.
+fn root_orders(record: &Record) -> BTreeMap<VerdictId, &Verdict> {
+    let replaced: BTreeSet<VerdictId> = record
+        .orders()
+        .values()
+        .flat_map(|verdict| verdict.replaces.iter().copied())
+        .collect();
+    record
+        .orders()
+        .iter()
+        .filter(|(id, _)| !replaced.contains(id))
+        .map(|(id, verdict)| (*id, verdict))
+        .collect()
+}
+
+fn cut_manager(record: &Record, verdict: &Verdict, judgement: &mut Judgement) {
+    let Subject::Holder { serial, .. } = verdict.subject else {
+        return;
+    };
+    let Some(key) = record.key_of(&serial) else {
+        return;
+    };
+    let cut = judgement.cuts.entry(key).or_default();
+    for ledger in &verdict.ledgers {
+        cut.ledgers
+            .entry((ledger.kind, ledger.scope))
+            .or_default()
+            .push(ledger.heads.clone());
+    }
+    if verdict.ruling == Ruling::Stopped {
+        cut.stopped = true;
+        judgement.stopped_keys.insert(key);
+    }
+}
+
+/// Steps 2 and 3: testimony that stands in a prefix which the root's orders and forks leave, signed
+/// under a certificate that covered it by itself.
+fn testify(
+    record: &Record,
+    chains: &BTreeMap<LedgerId, Chain>,
+    reference: Millis,
+    judgement: &mut Judgement,
+) {
+    let prefixes = trust_marks(chains, |ledger, chain| {
+        let mut marks = counting::marks(
+            ledger,
+            chain,
+            judgement,
+            |serial| record.managers().get(serial).cloned(),
+            Forks::Ignored,
+        );
+        counting::cut_at_forks(&mut marks, chain);
+        marks
+    });
+    let mut renewals: BTreeMap<Serial, Vec<(Millis, Millis)>> = BTreeMap::new();
+    let mut testimony: BTreeMap<LedgerId, Vec<Testimony>> = BTreeMap::new();
+    for spoken in record.spoken() {
+        let Some((serial, node)) = testimony_on(record, spoken) else {
+            continue;
+        };
+        if !stands(&prefixes, spoken) || is_held(spoken.stamp.wall, reference) {
+            continue;
+        }
+        for seen in &spoken.verdict.ledgers {
+            let ledger = LedgerId {
+                kind: seen.kind,
+                scope: seen.scope,
+                author: node,
+            };
+            testimony.entry(ledger).or_default().push(Testimony {
+                stamp: spoken.stamp,
+                by: spoken.ledger.author,
+                heads: seen.heads.clone(),
+            });
+        }
+        if let Some(until) = spoken.verdict.until {
+            let until = until.min(spoken.stamp.wall.plus(TESTIMONY_RENEWAL_MS_MAX));
+            renewals
+                .entry(serial)
+                .or_default()
+                .push((spoken.stamp.wall, until));
+        }
+    }
+    for seen in testimony.values_mut() {
+        seen.sort();
+    }
+    for (serial, mut renewals) in renewals {
+        let Some(certificate) = record.managers().get(&serial) else {
+            continue;
+        };
+        renewals.sort_unstable();
+        let end = renewals
+            .iter()
+            .fold(certificate.window.to, |end, (said, until)| {
+                // What has lapsed is not brought back: it must be renewed while it is valid.
+                if *said <= end { end.max(*until) } else { end }
+            });
+        if end > certificate.window.to {
+            judgement.renewed.insert(serial, end);
+        }
+    }
+    judgement.testimony = testimony;
+}
+
+fn trust_marks(
+    chains: &BTreeMap<LedgerId, Chain>,
+    marks: impl Fn(&LedgerId, &Chain) -> Marks,
+) -> BTreeMap<NodeId, Marks> {
+    chains
+        .iter()
+        .take_while(|(ledger, _)| ledger.kind == LedgerKind::Trust)
+        .map(|(ledger, chain)| (ledger.author, marks(ledger, chain)))
+        .collect()
+}
+
+fn stands(marks: &BTreeMap<NodeId, Marks>, spoken: &Spoken) -> bool {
+    marks
+        .get(&spoken.ledger.author)
+        .is_some_and(|marks| marks.counts(spoken.link))
+}
+
+/// The peer that a verdict testifies of: testimony is good, of a manager, and by another.
+fn testimony_on(record: &Record, spoken: &Spoken) -> Option<(Serial, NodeId)> {
+    let Subject::Holder { serial, .. } = spoken.verdict.subject else {
+        return None;
+    };
+    let subject = record.managers().get(&serial)?;
+    let is_testimony =
+        spoken.verdict.ruling == Ruling::Good && subject.node != spoken.ledger.author;
+    is_testimony.then_some((serial, subject.node))
+}
+
+fn note_lapses(record: &Record, reference: Millis, judgement: &mut Judgement) {
+    for (serial, certificate) in record.managers() {
+        let end = judgement.end_of(serial, certificate);
+        if end < reference {
+            judgement.lapsed.insert(*serial, end);
+        }
+    }
+}
+
+/// Step 4: orders of managers, on anybody but managers.
+fn obey_managers(
+    record: &Record,
+    chains: &BTreeMap<LedgerId, Chain>,
+    reference: Millis,
+    root_orders: &BTreeMap<VerdictId, &Verdict>,
+    judgement: &mut Judgement,
+) {
+    let marks_with = |forks| {
+        trust_marks(chains, |ledger, chain| {
+            counting::marks(
+                ledger,
+                chain,
+                judgement,
+                |serial| record.managers().get(serial).cloned(),
+                forks,
+            )
+        })
+    };
+    let (followed, any_branch) = (marks_with(Forks::Followed), marks_with(Forks::Ignored));
+    let obeyed: Vec<&Spoken> = record
+        .spoken()
+        .iter()
+        .filter(|spoken| may_judge(record, spoken))
+        .filter(|spoken| match spoken.verdict.ruling {
+            Ruling::Stopped => stands(&any_branch, spoken),
+            Ruling::Good => stands(&followed, spoken) && !is_held(spoken.stamp.wall, reference),
+        })
+        .collect();
+    // The root's orders replace managers' orders; managers' orders replace managers' alone.
+    let replaced: BTreeSet<VerdictId> = obeyed
+        .iter()
+        .flat_map(|spoken| spoken.verdict.replaces.iter())
+        .chain(
+            record
+                .orders()
+                .values()
+                .flat_map(|verdict| verdict.replaces.iter()),
+        )
+        .copied()
+        .collect();
+    let of_managers = obeyed
+        .iter()
+        .filter(|spoken| !replaced.contains(&spoken.id))
+        .map(|spoken| (spoken.id, &spoken.verdict));
+    let in_force: BTreeMap<VerdictId, &Verdict> = root_orders
+        .iter()
+        .map(|(id, verdict)| (*id, *verdict))
+        .chain(of_managers)
+        .collect();
+    for (id, verdict) in in_force {
+        judgement.in_force.insert(id, verdict.subject);
+        if verdict.ruling == Ruling::Good {
+            continue;
+        }
+        match verdict.subject {
+            Subject::Invite(invite) => {
+                judgement.stopped_invites.insert(invite);
+            }
+            Subject::Holder { serial, node } if record.key_of(&serial).is_none() => {
+                judgement.stopped_nodes.insert(node);
+            }
+            Subject::Holder { .. } => {}
+        }
+    }
+}
+
+/// Whether a verdict is an order that its author may give: managers judge operators, devices and
+/// invites, and need the capability to stop for it.
+fn may_judge(record: &Record, spoken: &Spoken) -> bool {
+    use crate::trust::certificate::Capability;
+    let below = match spoken.verdict.subject {
+        Subject::Invite(_) => true,
+        Subject::Holder { serial, node } => {
+            record.key_of(&serial).is_none() && !record.is_manager(&node)
+        }
+    };
+    below
+        && record
+            .managers()
+            .get(&spoken.by)
+            .is_some_and(|certificate| {
+                certificate
+                    .grants
+                    .iter()
+                    .any(|grant| grant.capability == Capability::Stop)
+            })
+}
+
+/// The next reference time at which a certificate lapses or a held verdict is released.
+fn stale_at(record: &Record, reference: Millis, judgement: &Judgement) -> Option<Millis> {
+    let lapses = record
+        .managers()
+        .iter()
+        .map(|(serial, certificate)| judgement.end_of(serial, certificate).plus(1))
+        .filter(|lapse| *lapse > reference);
+    let releases = record
+        .spoken()
+        .iter()
+        .filter(|spoken| is_held(spoken.stamp.wall, reference))
+        .map(|spoken| Millis(spoken.stamp.wall.0.saturating_sub(HOLD_AHEAD_MS)));
+    lapses.chain(releases).min()
+}

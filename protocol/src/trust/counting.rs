@@ -1,0 +1,229 @@
+//! Which entries of a ledger count: cut by orders, followed through forks, bounded by lapses.
+
+use std::collections::BTreeSet;
+
+use crate::clock::Stamp;
+use crate::crypto::sign::PublicKey;
+use crate::ident::{NodeId, Serial};
+use crate::ledger::chain::{Chain, Head, LinkId};
+use crate::ledger::entry::LedgerId;
+use crate::limits::LAPSE_GRACE_MS;
+use crate::machine::Millis;
+use crate::trust::certificate::Certificate;
+use crate::trust::fold::Judgement;
+
+/// What a peer manager saw of a ledger.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Testimony {
+    /// When it was written.
+    pub stamp: Stamp,
+    /// By whom.
+    pub by: NodeId,
+    /// What was seen.
+    pub heads: Vec<Head>,
+}
+
+/// One mark a link: whether it counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks(Vec<bool>);
+
+impl Marks {
+    fn all(chain: &Chain) -> Self {
+        Self(vec![true; chain.len()])
+    }
+
+    /// Whether the link counts.
+    #[must_use]
+    pub fn counts(&self, link: LinkId) -> bool {
+        self.0.get(link.index()).copied().unwrap_or(false)
+    }
+
+    /// How many do not.
+    #[must_use]
+    pub fn refused(&self) -> usize {
+        self.0.iter().filter(|counts| !**counts).count()
+    }
+
+    /// Adds a link that nothing speaks against.
+    pub fn push(&mut self, counts: bool) {
+        self.0.push(counts);
+    }
+
+    fn keep(&mut self, chain: &Chain, allowed: impl Fn(LinkId) -> bool) {
+        for (id, _) in chain.links() {
+            let mark = &mut self.0[id.index()];
+            *mark = *mark && allowed(id);
+        }
+    }
+}
+
+/// Step 1: what orders in force leave of a ledger. Of several, the lowest heads hold.
+pub(crate) fn cut_by_orders(
+    marks: &mut Marks,
+    ledger: &LedgerId,
+    chain: &Chain,
+    judgement: &Judgement,
+) {
+    let keys: BTreeSet<PublicKey> = chain.signers().iter().map(|signer| signer.key).collect();
+    for key in keys {
+        let Some(cut) = judgement.cuts.get(&key) else {
+            continue;
+        };
+        match cut.ledgers.get(&(ledger.kind, ledger.scope)) {
+            Some(limits) => {
+                for heads in limits {
+                    let allowed = chain.at_or_before(heads.iter());
+                    marks.keep(chain, |id| {
+                        chain.signer(id).key != key || allowed[id.index()]
+                    });
+                }
+            }
+            None if cut.stopped => marks.keep(chain, |id| chain.signer(id).key != key),
+            None => {}
+        }
+    }
+}
+
+/// Step 2: below the first fork of each hand.
+pub(crate) fn cut_at_forks(marks: &mut Marks, chain: &Chain) {
+    cut_forks_but(marks, chain, |_| false);
+}
+
+/// The branch of the earliest testimony counts, to the furthest head testified on it.
+fn follow_testimony(marks: &mut Marks, chain: &Chain, testimony: &[Testimony]) {
+    let mut furthest: Option<LinkId> = None;
+    let seen = testimony.iter().flat_map(|testimony| &testimony.heads);
+    for id in seen.filter_map(|head| chain.find(&head.hash)) {
+        furthest = match furthest {
+            None => Some(id),
+            Some(known) if chain.is_before_or_at(known, id) => Some(id),
+            known => known,
+        };
+    }
+    let Some(furthest) = furthest else {
+        return cut_at_forks(marks, chain);
+    };
+    let path: BTreeSet<LinkId> = chain.upwards(furthest).collect();
+    cut_forks_but(marks, chain, |id| path.contains(&id));
+}
+
+/// Unmarks each forked link, and what the same hand wrote behind it, unless it is `excepted`.
+fn cut_forks_but(marks: &mut Marks, chain: &Chain, excepted: impl Fn(LinkId) -> bool) {
+    if chain.forked().is_empty() {
+        return;
+    }
+    // A link comes after the one before it, so one pass in order of arrival carries a cut down.
+    let mut cut = vec![false; chain.len()];
+    for (id, _) in chain.links() {
+        let before = chain.upwards(id).nth(1);
+        let inherits = before.is_some_and(|before| {
+            cut[before.index()] && chain.signer(before).key == chain.signer(id).key
+        });
+        let behind_path = before.is_some_and(|before| {
+            excepted(before)
+                && chain
+                    .upwards(before)
+                    .any(|above| chain.forked().contains(&above))
+                && chain.signer(before).key == chain.signer(id).key
+        });
+        cut[id.index()] =
+            !excepted(id) && (inherits || behind_path || chain.forked().contains(&id));
+    }
+    marks.keep(chain, |id| !cut[id.index()]);
+}
+
+/// What a lapsed certificate covered: up to the furthest heads testified until a week after the
+/// lapse, else up to the first later testimony, else all.
+fn bound_by_lapse(
+    marks: &mut Marks,
+    chain: &Chain,
+    serial: &Serial,
+    end: Millis,
+    testimony: &[Testimony],
+) {
+    let deadline = end.plus(LAPSE_GRACE_MS);
+    let timely: Vec<Head> = testimony
+        .iter()
+        .filter(|testimony| testimony.stamp.wall <= deadline)
+        .flat_map(|testimony| testimony.heads.iter().copied())
+        .collect();
+    let heads = if timely.is_empty() {
+        match testimony.first() {
+            Some(first) => first.heads.clone(),
+            None => return,
+        }
+    } else {
+        timely
+    };
+    let allowed = chain.at_or_before(heads.iter());
+    marks.keep(chain, |id| {
+        chain.signer(id).serial != *serial || allowed[id.index()]
+    });
+}
+
+/// An entry stamped outside its certificate's validity was not covered by it.
+pub(crate) fn is_within_window(
+    wall: Millis,
+    certificate: &Certificate,
+    judgement: &Judgement,
+    serial: &Serial,
+) -> bool {
+    certificate.window.from <= wall && wall <= judgement.end_of(serial, certificate)
+}
+
+/// Which rules bear on a ledger's entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forks {
+    /// Follow testimony through them: the rule for everything that counts.
+    Followed,
+    /// Every branch: the rule for a manager's order to stop.
+    Ignored,
+}
+
+/// Whether entries that `serial` signs are under no order and no lapse.
+#[must_use]
+pub(crate) fn is_free(
+    chain: &Chain,
+    serial: &Serial,
+    key: &PublicKey,
+    judgement: &Judgement,
+) -> bool {
+    chain.forked().is_empty()
+        && !judgement.cuts.contains_key(key)
+        && !judgement.lapsed.contains_key(serial)
+}
+
+/// Which links of a ledger count, stamps from the future aside.
+pub(crate) fn marks(
+    ledger: &LedgerId,
+    chain: &Chain,
+    judgement: &Judgement,
+    certificate: impl Fn(&Serial) -> Option<Certificate>,
+    forks: Forks,
+) -> Marks {
+    let mut marks = Marks::all(chain);
+    cut_by_orders(&mut marks, ledger, chain, judgement);
+    let none = Vec::new();
+    let testimony = judgement.testimony.get(ledger).unwrap_or(&none);
+    if forks == Forks::Followed && !chain.forked().is_empty() {
+        follow_testimony(&mut marks, chain, testimony);
+    }
+    for signer in chain.signers() {
+        if let Some(end) = judgement.lapsed.get(&signer.serial) {
+            bound_by_lapse(&mut marks, chain, &signer.serial, *end, testimony);
+        }
+        match certificate(&signer.serial) {
+            Some(certificate) => marks.keep(chain, |id| {
+                chain.signer(id).serial != signer.serial
+                    || is_within_window(
+                        chain.link(id).wall,
+                        &certificate,
+                        judgement,
+                        &signer.serial,
+                    )
+            }),
+            None => marks.keep(chain, |id| chain.signer(id).serial != signer.serial),
+        }
+    }
+    marks
+}
