@@ -19,6 +19,7 @@ pub use self::early::{
 };
 pub use self::event::{ChannelError, CloseReason, Direction, Effect, Event};
 use self::handshake::Shaking;
+pub use self::handshake::read_hello;
 use self::session::Session;
 pub use self::session::{KeyAge, Opened};
 use crate::codec::Bytes;

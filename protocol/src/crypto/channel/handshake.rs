@@ -127,8 +127,8 @@ impl Shaking {
         if self.initiator && frame == [tag::REFUSAL] {
             return Err(CloseReason::Refused);
         }
-        let hello = hello(&read(&mut self.noise, awaited, frame)?)?;
-        if !hello.early.is_empty() {
+        let (greeting, early) = read_hello(&read(&mut self.noise, awaited, frame)?)?;
+        if !early.is_empty() {
             return Err(CloseReason::Handshake);
         }
         let mut last = None;
@@ -143,7 +143,7 @@ impl Shaking {
         finish(
             self.noise,
             self.pattern,
-            hello.greeting,
+            greeting,
             last,
             self.payload_bytes_max,
         )
@@ -200,18 +200,17 @@ pub(super) fn respond(
     if window.has(first) {
         return Err(CloseReason::Replayed);
     }
-    let theirs = hello(&read(&mut noise, tag::IK_FIRST, first)?)?;
-    early::check(&theirs.early).map_err(|_| CloseReason::Handshake)?;
+    let (theirs, early) = read_hello(&read(&mut noise, tag::IK_FIRST, first)?)?;
     let frame = write(&mut noise, tag::IK_ANSWER, &ours).map_err(unwritable)?;
     let max = parties.payload_bytes_max;
-    let finished = finish(noise, pattern, theirs.greeting, None, max)?;
+    let finished = finish(noise, pattern, theirs, None, max)?;
     if parties.remote_key == Some(finished.remote) {
         window.remember(first);
     }
     Ok(Answer::Unconfirmed {
         frame,
         finished: Box::new(finished),
-        early: theirs.early,
+        early,
     })
 }
 
@@ -258,10 +257,15 @@ fn read(noise: &mut HandshakeState, awaited: u8, frame: &[u8]) -> Result<Vec<u8>
     Ok(payload)
 }
 
-fn hello(payload: &[u8]) -> Result<Hello, CloseReason> {
+/// What a member may put into a handshake message: its greeting and its early requests.
+///
+/// # Errors
+/// When the bytes are no such thing, or something may not be sent early.
+pub fn read_hello(payload: &[u8]) -> Result<(Bytes, Vec<Early>), CloseReason> {
     let hello: Hello = codec::decode(payload).map_err(|_| CloseReason::Handshake)?;
     if hello.greeting.len() > GREETING_BYTES_MAX {
         return Err(CloseReason::Handshake);
     }
-    Ok(hello)
+    early::check(&hello.early).map_err(|_| CloseReason::Handshake)?;
+    Ok((hello.greeting, hello.early))
 }
