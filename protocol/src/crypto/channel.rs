@@ -307,6 +307,11 @@ impl Channel {
         }
     }
 
+    #[cfg(test)]
+    fn wear_out_key(&mut self) {
+        self.session_mut().expect("open").wear_out_key();
+    }
+
     fn rekey_if_due(&mut self, now: Millis, out: &mut Vec<Effect>) {
         let due = self.session().and_then(Session::rekey_at);
         if due.is_some_and(|due| now >= due) {

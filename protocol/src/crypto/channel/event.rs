@@ -59,7 +59,7 @@ pub enum Effect {
         greeting: Bytes,
     },
     /// A message of the peer's.
-    Message(Vec<u8>),
+    Message(Bytes),
     /// A direction has its next key.
     RekeyDone {
         /// Which.

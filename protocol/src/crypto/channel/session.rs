@@ -154,6 +154,11 @@ impl Session {
         frame
     }
 
+    #[cfg(test)]
+    pub(super) fn wear_out_key(&mut self) {
+        self.sending.frames = REKEY_FRAMES_MAX;
+    }
+
     fn seal(&mut self, tag: u8, payload: &[u8], frame: &mut Vec<u8>) {
         // A buffer that is used again is not zeroed again.
         frame.resize(1 + payload.len() + TAG_BYTES, 0);

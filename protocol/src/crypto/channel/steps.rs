@@ -98,7 +98,7 @@ impl Channel {
         out: &mut Vec<Effect>,
     ) {
         match opened {
-            Ok(Opened::Message) => out.push(Effect::Message(payload)),
+            Ok(Opened::Message) => out.push(Effect::Message(payload.into())),
             Ok(Opened::Rekey) => out.push(Effect::RekeyDone {
                 direction: Direction::Receiving,
                 epoch,

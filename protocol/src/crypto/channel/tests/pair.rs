@@ -93,7 +93,7 @@ impl End {
     /// The messages among what it asked for.
     pub(super) fn messages(&self) -> Vec<Vec<u8>> {
         let messages = self.seen.iter().filter_map(|effect| match effect {
-            Effect::Message(message) => Some(message.clone()),
+            Effect::Message(message) => Some(message.to_vec()),
             _ => None,
         });
         messages.collect()

@@ -25,16 +25,16 @@ fn a_key_is_changed_after_ten_minutes_of_use() {
     let due = first_use.plus(REKEY_MS);
     assert_eq!(pair.left.channel.wake_at(), Some(due));
     assert_eq!(pair.right.channel.wake_at(), Some(renewal));
-    pair.left.send(due.plus(0), b"two");
+    pair.left.send(due, b"two");
     assert_eq!(pair.left.sent.len(), 3, "one, Rekey, two");
     assert_eq!(pair.left.seen, [done(Direction::Sending, 1)]);
     pair.settle(due);
     assert_eq!(
         pair.right.seen,
         [
-            Effect::Message(b"one".to_vec()),
+            Effect::Message(b"one"[..].into()),
             done(Direction::Receiving, 1),
-            Effect::Message(b"two".to_vec()),
+            Effect::Message(b"two"[..].into()),
         ]
     );
     let later = due.plus(5);
@@ -58,6 +58,19 @@ fn a_quiet_channel_is_woken_to_change_its_key() {
         pair.right.channel.receiving(due).map(|key| key.epoch),
         Some(1)
     );
+}
+
+#[test]
+fn a_key_that_sealed_enough_is_changed_at_once() {
+    let (a, b) = keys();
+    let mut pair = Pair::acquainted(&a, &b, 1);
+    pair.left.send(T0, b"one");
+    pair.left.channel.wear_out_key();
+    assert_eq!(pair.left.channel.wake_at(), Some(T0));
+    pair.left.send(T0, b"two");
+    pair.settle(T0);
+    assert_eq!(pair.left.seen, [done(Direction::Sending, 1)]);
+    assert_eq!(pair.right.messages().len(), 2);
 }
 
 #[test]
