@@ -25,7 +25,7 @@ impl Disk {
 
     /// Keeps a floor of reference time.
     pub fn store_floor(&mut self, floor: Floor) {
-        self.floors.retain(|known| known.by != floor.by);
+        self.floors.retain(|known| (known.by, known.firm) != (floor.by, floor.firm));
         self.floors.push(floor);
     }
 

@@ -153,6 +153,19 @@ fn carry_out(world: &mut World, act: Act) {
         Act::SetClock => {
             let node = any(world);
             let span = if world.prng().chance(200_000) { 2 * 86_400_000 } else { 20 * 60_000 };
+            // Of managers' clocks only a minority is wrong at a time; else nobody knows the time.
+            let wrong = |world: &World| {
+                world.managers().iter().filter(|m| world.nodes[**m as usize].clock_off_ms != 0).count()
+            };
+            let is_manager = world.nodes[node as usize].is_manager();
+            let mended = world.nodes[node as usize].clock_off_ms != 0;
+            if is_manager && !mended && 2 * (wrong(world) + 1) >= world.managers().len() {
+                return;
+            }
+            if mended {
+                world.set_clock(node, 0);
+                return;
+            }
             let off = i64::try_from(world.prng().below(2 * span)).unwrap_or(0)
                 - i64::try_from(span).unwrap_or(0);
             world.set_clock(node, off);

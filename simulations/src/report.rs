@@ -22,7 +22,9 @@ pub struct Outcome {
     pub carried: Carried,
     /// What the invariants saw.
     pub seen: Seen,
-    /// How long the fleet took to agree after the storm; none where it did not.
+    /// How long the fleet took after the storm to hold the same; none where it did not.
+    pub equal_ms: Option<u64>,
+    /// How long it took to draw the same from it; none where it did not.
     pub converged_ms: Option<u64>,
     /// Who differed in what, where they never agreed.
     pub disagreement: Vec<String>,
@@ -86,6 +88,9 @@ impl fmt::Display for Outcome {
         }
         for line in &self.disagreement {
             writeln!(out, "  differs    {line}")?;
+        }
+        if let Some(ms) = self.equal_ms {
+            writeln!(out, "  equal      {ms} ms after the storm")?;
         }
         match self.converged_ms {
             Some(ms) if self.violations.is_empty() => {

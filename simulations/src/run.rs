@@ -113,26 +113,26 @@ struct View {
     state: Hash,
 }
 
-fn view_of(node: &mut Node, with_managers: bool) -> Option<View> {
+fn view_of(node: &mut Node, with_managers: bool, state: bool) -> Option<View> {
     let replica = node.replica.as_mut()?;
     Some(View {
         trust: replica.digest(Group::Trust),
         fleet: replica.digest(Group::Fleet),
         managers: with_managers.then(|| replica.digest(Group::Managers)),
-        state: replica.holdings().state_digest(),
+        state: if state { replica.holdings().state_digest() } else { Hash::ZERO },
     })
 }
 
 /// How many different states there are among the nodes that are up.
 #[must_use]
-pub fn differing(world: &mut World) -> usize {
+pub fn differing(world: &mut World, state: bool) -> usize {
     let mut views: BTreeMap<View, usize> = BTreeMap::new();
     let mut of_managers: BTreeMap<View, usize> = BTreeMap::new();
     for node in &mut world.nodes {
-        if let Some(view) = view_of(node, false) {
+        if let Some(view) = view_of(node, false, state) {
             *views.entry(view).or_default() += 1;
         }
-        if node.is_manager() && let Some(view) = view_of(node, true) {
+        if node.is_manager() && let Some(view) = view_of(node, true, state) {
             *of_managers.entry(view).or_default() += 1;
         }
     }
@@ -165,7 +165,7 @@ pub fn disagreement(world: &mut World) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, node) in world.nodes.iter_mut().enumerate() {
         let with_managers = node.is_manager();
-        let Some(view) = view_of(node, with_managers) else { continue };
+        let Some(view) = view_of(node, with_managers, true) else { continue };
         let Some(replica) = node.replica.as_ref() else { continue };
         let ahead = replica.reference(now).0 as i64 - fleet::EPOCH.plus(now.0).0 as i64;
         lines.push(format!(
@@ -184,11 +184,12 @@ pub fn disagreement(world: &mut World) -> Vec<String> {
     lines
 }
 
-/// Runs until all agree; how long it took, or none within the time.
-pub fn converge(world: &mut World, within_ms: u64) -> Option<u64> {
+/// Runs until all hold the same, and where `state` is asked for draw the same from it; how long it
+/// took, or none within the time.
+pub fn converge(world: &mut World, within_ms: u64, state: bool) -> Option<u64> {
     let start = world.now;
     loop {
-        if differing(world) <= 1 {
+        if differing(world, state) <= 1 {
             return Some(world.now.since(start));
         }
         if world.now.since(start) >= within_ms {
@@ -252,8 +253,10 @@ pub fn is_writer(node: &Node) -> bool {
     node.identity.role == Role::Manager && node.is_up()
 }
 
-/// How long a healed fleet may take to agree: the transport notices, dials again, and compares.
-const AGREE_WITHIN_MS: u64 = 300_000;
+/// How long a healed fleet may take to hold the same: the transport notices, dials, compares.
+const EQUAL_WITHIN_MS: u64 = 300_000;
+/// How long it may take to draw the same from it: words on the time that were wrong have to age.
+const AGREE_WITHIN_MS: u64 = 20 * 60_000;
 
 /// A whole run: launch, storm, calm, agreement, the last checks.
 #[must_use]
@@ -263,7 +266,9 @@ pub fn whole(spec: &Spec, minutes: u64) -> Outcome {
     world.run_until(SETTLED_AFTER);
     let happened = plan::storm(&mut world, SETTLED_AFTER.plus(minutes * 60_000));
     plan::calm(&mut world);
-    let converged_ms = converge(&mut world, AGREE_WITHIN_MS);
+    let equal_ms = converge(&mut world, EQUAL_WITHIN_MS, false);
+    let converged_ms =
+        equal_ms.and_then(|equal| Some(equal + converge(&mut world, AGREE_WITHIN_MS, true)?));
     let disagreement = match converged_ms {
         Some(_) => {
             check_complete(&mut world);
@@ -277,6 +282,7 @@ pub fn whole(spec: &Spec, minutes: u64) -> Outcome {
         done: world.done,
         carried: world.network.carried,
         seen: world.invariants.seen(),
+        equal_ms,
         converged_ms,
         disagreement,
         violations: std::mem::take(&mut world.invariants.violations),

@@ -382,6 +382,24 @@ impl Holdings {
             .is_none_or(|marks| marks.counts(link))
     }
 
+    /// How many managers may tell time: neither stopped nor lapsed.
+    #[must_use]
+    pub fn tellers(&self) -> usize {
+        let judgement = &self.judgement;
+        let tells = |certificate: &Certificate| {
+            certificate.grants.iter().any(|grant| grant.capability == Capability::Time)
+                && !judgement.stopped_keys.contains(&certificate.keys.sign)
+        };
+        let managers = self.record.managers().iter();
+        let nodes: BTreeSet<_> = managers
+            .filter(|(serial, certificate)| {
+                tells(certificate) && !judgement.lapsed.contains_key(serial)
+            })
+            .map(|(_, certificate)| certificate.node)
+            .collect();
+        nodes.len()
+    }
+
     /// How many entries are held, of all ledgers.
     #[must_use]
     pub fn entries(&self) -> usize {

@@ -236,6 +236,8 @@ impl Replica {
         fresh: bool,
     ) -> Self {
         let author = Author::new(fresh || !holdings.chains().is_empty());
+        let mut time = time;
+        time.set_tellers(holdings.tellers());
         Self {
             me,
             settings,
@@ -405,6 +407,7 @@ impl Replica {
         for signer in stopped {
             self.time.discard(&signer);
         }
+        self.time.set_tellers(self.holdings.tellers());
         out.push(Effect::Judged);
     }
 
@@ -425,7 +428,7 @@ impl Replica {
                     .any(|grant| grant.capability == Capability::Time);
             let bytes = crate::codec::encode(&time.claim);
             let signed = may
-                && self.time.would_take(&time.claim)
+                && self.time.would_take(now, &time.claim)
                 && record.verify().verify(
                     &certificate.keys.sign,
                     Context::Time,
