@@ -96,6 +96,18 @@ pub struct HeldRevision {
     pub revision: Revision,
 }
 
+impl HeldRevision {
+    /// The document that it is of.
+    #[must_use]
+    pub fn key(&self) -> DocumentKey {
+        DocumentKey {
+            scope: self.place.ledger.scope,
+            kind: self.revision.kind,
+            name: self.revision.name.clone(),
+        }
+    }
+}
+
 /// Whether a revision has effect, and with which weight it meets its rivals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {

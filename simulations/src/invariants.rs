@@ -24,12 +24,12 @@ pub struct Violation {
 }
 
 /// What is known of an entry that was acknowledged to its writer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Acknowledged {
     /// Who wrote it.
-    pub author: NodeIndex,
-    /// How many managers were said to hold it.
-    pub copies: usize,
+    pub author: NodeId,
+    /// Who was said to hold it, and has not lost its disk since.
+    pub holders: BTreeSet<NodeId>,
 }
 
 /// Everything that was seen, to hold the next event against.
@@ -85,6 +85,18 @@ impl Invariants {
         }
     }
 
+    /// A node's disk is gone, or an older one is there: what it held and does not hold now is no
+    /// copy any more.
+    pub fn disk_lost(&mut self, node: &Node) {
+        let id = node.identity.node;
+        self.suspects.insert(id);
+        for (hash, known) in &mut self.acknowledged {
+            if !node.disk.has(hash) {
+                known.holders.remove(&id);
+            }
+        }
+    }
+
     /// Whether the node is handling its own write.
     pub fn set_writing(&mut self, writing: bool) {
         self.writing = writing;
@@ -110,12 +122,14 @@ impl Invariants {
             Effect::Send { message, .. } => promised(node, message),
             Effect::Written { entry, .. } => {
                 self.seen.written += 1;
-                self.acknowledged.insert(*entry, Acknowledged { author: index, copies: 1 });
+                let author = node.identity.node;
+                let holders = BTreeSet::from([author]);
+                self.acknowledged.insert(*entry, Acknowledged { author, holders });
                 (!node.disk.has(entry)).then(|| "I1: acknowledged before it was stored".to_owned())
             }
-            Effect::Replicated { entry, copies } => {
+            Effect::Replicated { entry, by, .. } => {
                 if let Some(known) = self.acknowledged.get_mut(entry) {
-                    known.copies = known.copies.max(*copies);
+                    known.holders.insert(*by);
                 }
                 None
             }

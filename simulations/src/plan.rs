@@ -311,24 +311,19 @@ fn lose_disk(world: &mut World, act: Act) {
         Act::Backup => world.nodes[index].backup = Some(world.nodes[index].disk.clone()),
         Act::RestoreBackup => {
             if let Some(backup) = world.nodes[index].backup.take() {
-                suspect(world, manager);
                 world.crash(manager);
                 world.nodes[index].disk = backup;
+                world.invariants.disk_lost(&world.nodes[index]);
                 world.start(manager);
             }
         }
         _ => {
-            suspect(world, manager);
             world.crash(manager);
             world.nodes[index].disk = crate::disk::Disk::default();
+            world.invariants.disk_lost(&world.nodes[index]);
             world.start(manager);
         }
     }
-}
-
-fn suspect(world: &mut World, index: NodeIndex) {
-    let node = world.nodes[index as usize].identity.node;
-    world.invariants.suspects.insert(node);
 }
 
 /// Entries that nobody signed, or that were sent long ago, from a member that went bad.

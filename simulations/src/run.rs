@@ -204,14 +204,13 @@ pub fn check_complete(world: &mut World) {
     let mut broken: Vec<(NodeIndex, String)> = Vec::new();
     let managers = world.managers();
     for (hash, known) in &world.invariants.acknowledged {
-        // What a single copy said is as durable as the disk of its author.
-        let author = world.nodes[known.author as usize].identity.node;
-        let excused = known.copies < 2 && world.invariants.suspects.contains(&author);
-        for index in managers.iter().filter(|_| !excused) {
+        // An entry is as durable as the disks of those who were said to hold it.
+        for index in managers.iter().filter(|_| !known.holders.is_empty()) {
             let node = &world.nodes[*index as usize];
             if node.is_up() && !node.disk.has(hash) {
-                let copies = known.copies;
-                broken.push((*index, format!("I1: {hash:?} was acknowledged ({copies} copies) and is lost")));
+                let copies = known.holders.len();
+                let what = format!("I1: {hash:?} is lost although {copies} disks should have it");
+                broken.push((*index, what));
             }
         }
     }

@@ -180,6 +180,13 @@ impl ReferenceTime {
             .fold(spoken, Millis::max)
     }
 
+    /// When a word that speaks now will have aged, so that the time may read otherwise.
+    #[must_use]
+    pub fn ages_at(&self, now: Millis) -> Option<Millis> {
+        let fresh = self.heard.values().filter(|heard| is_fresh(heard, now));
+        fresh.map(|heard| heard.at.plus(FRESH_MS + 1)).min()
+    }
+
     /// Whether a manager's word is behind what [`Self::read`] gives.
     #[must_use]
     pub fn is_signed(&self, now: Millis) -> bool {

@@ -302,17 +302,19 @@ impl Holdings {
 
     /// Remembers when an entry's effect changes by time alone.
     fn watch(&mut self, entry: &Entry, touched: &[DocumentKey]) {
-        let reference = self.state.reference;
-        let wall = entry.header.stamp.wall;
-        let release =
-            fold::is_held(wall, reference).then(|| Millis(wall.0.saturating_sub(HOLD_AHEAD_MS)));
-        let expiry = entry
-            .header
-            .expires
-            .filter(|expires| *expires >= reference)
-            .map(|expires| expires.plus(1));
-        for at in release.into_iter().chain(expiry) {
+        let times = changes(entry.header.stamp.wall, entry.header.expires, self.state.reference);
+        for at in times {
             self.due.extend(touched.iter().map(|key| (at, key.clone())));
+        }
+    }
+
+    /// The same for everything that is held, after reference time went back.
+    fn watch_all(&mut self) {
+        self.due.clear();
+        for held in self.catalog.held() {
+            for at in changes(held.stamp.wall, held.expires, self.state.reference) {
+                self.due.insert((at, held.key()));
+            }
         }
     }
 
@@ -328,6 +330,7 @@ impl Holdings {
             changed = self.judge_anew();
         }
         if went_back {
+            self.watch_all();
             self.decide_all();
         }
         while let Some((at, key)) = self.due.first().cloned() {
@@ -425,6 +428,18 @@ impl Holdings {
         }
         Hash(*hasher.finalize().as_bytes())
     }
+}
+
+/// When an entry stops waiting and when it expires, as far as that lies ahead.
+fn changes(
+    wall: Millis,
+    expires: Option<Millis>,
+    reference: Millis,
+) -> impl Iterator<Item = Millis> {
+    let release =
+        fold::is_held(wall, reference).then(|| Millis(wall.0.saturating_sub(HOLD_AHEAD_MS)));
+    let expiry = expires.filter(|expires| *expires >= reference).map(|expires| expires.plus(1));
+    release.into_iter().chain(expiry)
 }
 
 fn standing(

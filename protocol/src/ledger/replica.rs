@@ -166,6 +166,8 @@ pub enum Effect {
     Replicated {
         /// The entry's hash.
         entry: Hash,
+        /// Which.
+        by: NodeId,
         /// How many managers hold it, this one included.
         copies: usize,
     },
@@ -388,7 +390,10 @@ impl Replica {
         let reference = self.reference(now);
         let changed = self.holdings.settle(reference);
         let stale_at = self.holdings.stale_at();
-        self.pulls.settle_at = stale_at.map(|at| now.plus(at.since(reference)));
+        // Only what waits for a time can change when words on the time age.
+        let aged = stale_at.and_then(|_| self.time.ages_at(now));
+        self.pulls.settle_at =
+            stale_at.map(|at| now.plus(at.since(reference))).into_iter().chain(aged).min();
         if !changed {
             return;
         }
