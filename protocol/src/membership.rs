@@ -10,6 +10,7 @@ pub mod event;
 mod feeder;
 pub mod homes;
 mod link;
+mod links;
 mod manager;
 mod mesh;
 pub mod message;
@@ -27,7 +28,8 @@ use crate::membership::agent::Agent;
 pub use crate::membership::event::{
     HangUpReason, MembershipEffect, MembershipEvent, MisbehaviourReason,
 };
-use crate::membership::link::{Admission, Link, Links};
+use crate::membership::link::{Admission, Link};
+use crate::membership::links::Links;
 use crate::membership::manager::Manager;
 use crate::membership::message::{MembershipMessage, Profile};
 use crate::membership::own::Own;
@@ -154,7 +156,7 @@ impl Membership {
         Self {
             me: Arc::new(me),
             wall: (Millis(0), Millis(0)),
-            links: Links::new(),
+            links: Links::default(),
             prng,
             counters: Counts::default(),
             duty,

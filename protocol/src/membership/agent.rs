@@ -7,6 +7,7 @@ use crate::machine::Millis;
 use crate::membership::feeder::Feeder;
 use crate::membership::homes::{Homes, RosterManager};
 use crate::membership::link::Due;
+use crate::membership::links::Links;
 use crate::membership::message::{MembershipMessage, Profile};
 use crate::membership::neighbours::{Neighbours, Surroundings};
 use crate::membership::own::Own;
@@ -224,11 +225,7 @@ impl Agent {
         if now >= self.keep_alive_at {
             self.keep_alive(context);
         }
-        let overdue = |due: &Due| due.until <= now;
-        while let Some((peer, again)) = context.links.iter().find_map(|(peer, link)| {
-            let due = link.due.as_ref().filter(|due| overdue(due))?;
-            Some((*peer, due.again))
-        }) {
+        while let Some((peer, again)) = first_overdue(context) {
             if again {
                 let until = now.plus(ACK_MS);
                 if let Some(link) = context.links.get_mut(&peer) {
@@ -296,10 +293,9 @@ impl Agent {
     }
 
     /// When [`Self::tick`] is wanted.
-    pub(super) fn due(&self, links: &super::link::Links) -> Option<Millis> {
-        let answers = links
-            .values()
-            .filter_map(|link| link.due.map(|due| due.until));
+    pub(super) fn due(&self, links: &Links) -> Option<Millis> {
+        let answers = links.iter();
+        let answers = answers.filter_map(|(_, link)| link.due.map(|due| due.until));
         [
             Some(self.keep_alive_at),
             self.homes.due(),
@@ -311,6 +307,15 @@ impl Agent {
         .chain(answers)
         .min()
     }
+}
+
+/// A link whose answer is overdue, and whether to ask once more.
+fn first_overdue(context: &Context<'_>) -> Option<(NodeId, bool)> {
+    let mut due = context.links.iter().filter_map(|(peer, link)| {
+        let due = link.due.filter(|due| due.until <= context.now)?;
+        Some((*peer, due.again))
+    });
+    due.next()
 }
 
 fn managers(context: &Context<'_>) -> Vec<NodeId> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::ident::NodeId;
 use crate::limits::HOMES_MAX;
 use crate::machine::Millis;
-use crate::membership::link::Links;
+use crate::membership::links::Links;
 use crate::membership::message::Profile;
 use crate::membership::{HangUpReason, MembershipEffect};
 use crate::prng::Prng;
@@ -212,6 +212,10 @@ impl Homes {
         if let Some(attempt) = self.attempts.iter_mut().find(|a| a.manager == manager) {
             attempt.dialling = None;
         }
+        // Mostly nothing is left to remember, and most nodes are idle.
+        self.attempts
+            .retain(|attempt| attempt.failures > 0 || attempt.dialling.is_some());
+        self.attempts.shrink_to_fit();
     }
 
     /// A dial came to nothing.
@@ -291,6 +295,7 @@ impl Homes {
             }
         }
         chosen.sort_by_key(|home| self.rank_of(home));
+        chosen.shrink_to_fit();
         self.chosen = chosen;
     }
 

@@ -1,8 +1,5 @@
 //! One link to one peer: when it was heard, whether an answer is due, how much it may still say.
 
-use std::collections::BTreeMap;
-
-use crate::ident::NodeId;
 use crate::machine::Millis;
 
 /// How many messages a peer may send: this many at once, and so many a second.
@@ -88,9 +85,6 @@ pub(super) struct Guest {
     /// Whether we pull from it.
     pub pulled: bool,
 }
-
-/// All links of a node.
-pub(super) type Links = BTreeMap<NodeId, Link>;
 
 impl Link {
     /// A new link at `now`.

@@ -10,6 +10,7 @@ use crate::ident::NodeId;
 use crate::machine::Millis;
 use crate::membership::homes::{RosterManager, mix};
 use crate::membership::link::Guest;
+use crate::membership::links::Links;
 use crate::membership::mesh::Mesh;
 use crate::membership::message::{MembershipMessage, Presence, Profile, SignedPresence};
 use crate::membership::own::Own;
@@ -403,7 +404,8 @@ impl Manager {
 
     /// Tells the nodes that share the silent manager with us, so that none waits for its keep-alive.
     fn doubt(&mut self, context: &mut Context<'_>, manager: NodeId) {
-        let sharing = context.links.keys().filter(|node| {
+        let sharing = context.links.iter().map(|(node, _)| node);
+        let sharing = sharing.filter(|node| {
             let said = self.table.presence(node);
             said.is_some_and(|said| said.homes.contains(&manager))
         });
@@ -427,7 +429,7 @@ impl Manager {
     /// What can be said of a node; keep-alives are noted on the link alone.
     pub(super) fn view(
         &self,
-        context: (&crate::membership::link::Links, NodeId),
+        context: (&Links, NodeId),
         node: &NodeId,
         now: Millis,
     ) -> PresenceView {

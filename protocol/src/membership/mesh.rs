@@ -5,7 +5,7 @@ use crate::limits::MANAGER_LINKS_MAX;
 use crate::machine::Millis;
 use crate::membership::MembershipEffect;
 use crate::membership::homes::{DIAL_LOST_MS, RosterManager, weight};
-use crate::membership::link::Links;
+use crate::membership::links::Links;
 use crate::prng::Prng;
 
 /// Between two attempts, give or take a quarter: all managers are to agree 2 s after a heal.

@@ -8,7 +8,8 @@ use crate::ident::NodeId;
 use crate::limits::{NEIGHBOURS_MAX, SUGGESTIONS_MAX};
 use crate::machine::Millis;
 use crate::membership::homes::{DIAL_LOST_MS, back_off, fold, mix};
-use crate::membership::link::{Link, Links};
+use crate::membership::link::Link;
+use crate::membership::links::Links;
 use crate::membership::message::MembershipMessage;
 use crate::membership::{HangUpReason, MembershipEffect};
 use crate::prng::Prng;
@@ -324,6 +325,7 @@ impl Neighbours {
         let older: Vec<NodeId> = older.copied().collect();
         peers.extend(older);
         peers.truncate(REMEMBERED_MAX);
+        peers.shrink_to_fit();
         let is_news = !self.remembered.contains(&peer);
         self.remembered = peers;
         if is_news {
