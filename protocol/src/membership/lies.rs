@@ -134,7 +134,10 @@ fn a_presence_without_a_key_is_dropped_and_asked_for_when_the_key_comes() {
         heard_ago_ms: 0,
     };
     let mut out = Vec::new();
-    let ping = MembershipMessage::Ping { rows: vec![row] };
+    let ping = MembershipMessage::Ping {
+        rows: vec![row],
+        lacks: vec![],
+    };
     manager.handle(NOW, received(OTHER, ping), &mut out);
     manager.handle(
         NOW,
@@ -237,6 +240,7 @@ fn arbitrary(prng: &mut Prng, peers: &[NodeId]) -> MembershipMessage {
         },
         3 => MembershipMessage::Ping {
             rows: vec![row, row],
+            lacks: vec![node],
         },
         4 => MembershipMessage::Batch(Batch {
             observer: node,

@@ -40,6 +40,8 @@ pub(super) struct Manager {
     /// Observers whose word counted at the last ping.
     vouching: BTreeSet<NodeId>,
     wanted: BTreeMap<NodeId, Millis>,
+    /// By manager with a link: those that it cannot hear itself.
+    lacking: BTreeMap<NodeId, Vec<NodeId>>,
     ping_at: Millis,
     share: Share,
 }
@@ -62,6 +64,7 @@ impl Manager {
             lapses: BTreeSet::new(),
             vouching: BTreeSet::new(),
             wanted: BTreeMap::new(),
+            lacking: BTreeMap::new(),
             ping_at: Millis(0),
             share: Share::default(),
         }
@@ -125,8 +128,10 @@ impl Manager {
             if let Some(signed) = news.or_else(|| self.own.signed()) {
                 context.send(peer, MembershipMessage::Presence(signed));
             }
-            let rows = self.table.rows(context.now);
-            context.send(peer, MembershipMessage::Ping { rows });
+            // It may lack anybody: the first ping names all whom we hear.
+            let everybody: Vec<NodeId> = self.mesh.peers().collect();
+            self.lacking.insert(peer, everybody);
+            self.send_ping(context, peer);
             self.plan(context);
         } else {
             self.watch(context, peer, KEEP_ALIVE_ASSUMED_MS);
@@ -179,6 +184,7 @@ impl Manager {
         guest: Guest,
     ) {
         self.lapses.remove(&(guest.lapse_at, peer));
+        self.lacking.remove(&peer);
         if guest.pulled {
             context
                 .out
@@ -220,7 +226,9 @@ impl Manager {
             (MembershipMessage::NeighbourAsk { .. }, false) => {
                 context.send(from, MembershipMessage::NeighbourAnswer { accepted: false });
             }
-            (MembershipMessage::Ping { rows }, true) => self.pinged(context, from, &rows),
+            (MembershipMessage::Ping { rows, lacks }, true) => {
+                self.pinged(context, from, &rows, lacks);
+            }
             (MembershipMessage::Batch(batch), true) => self.batch(context, from, &batch),
             (
                 MembershipMessage::Want {
@@ -388,9 +396,8 @@ impl Manager {
             self.vouching.remove(&by);
             context.out.push(MembershipEffect::PresencesChanged { by });
         }
-        let rows = self.table.rows(now);
         for to in self.linked(context) {
-            context.send(to, MembershipMessage::Ping { rows: rows.clone() });
+            self.send_ping(context, to);
         }
     }
 

@@ -166,8 +166,10 @@ pub enum MembershipMessage {
     },
     /// A manager to each other manager every two seconds: alive, and how far it knows whom.
     Ping {
-        /// The sender's own row first.
+        /// The sender's own row, and those of managers that the receiver cannot hear.
         rows: Vec<Row>,
+        /// Managers that the sender has not heard itself of late.
+        lacks: Vec<NodeId>,
     },
     /// A manager to a manager: sightings, pushed or asked for.
     Batch(Batch),
@@ -268,7 +270,10 @@ mod tests {
                 sequence: 2,
             },
             MembershipMessage::KeepAliveAck { have: true },
-            MembershipMessage::Ping { rows: vec![row] },
+            MembershipMessage::Ping {
+                rows: vec![row],
+                lacks: vec![node],
+            },
             MembershipMessage::Batch(super::Batch {
                 observer: node,
                 boot: 1,
@@ -314,7 +319,7 @@ mod tests {
         );
         assert_eq!(
             (all.len(), hash(&all)),
-            (687, "ad2d7a5ab243f71b".to_owned())
+            (711, "e494ce9362d4e56c".to_owned())
         );
     }
 

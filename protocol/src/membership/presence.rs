@@ -331,24 +331,23 @@ impl Table {
                 .is_some_and(|observer| observer.heard.age(now) <= OBSERVER_FRESH_MS)
     }
 
-    /// How far we hold everybody's sightings, our own first; those long silent are left out.
-    pub(super) fn rows(&self, now: Millis) -> Vec<Row> {
-        let row = |(id, observer): (&NodeId, &Observer)| Row {
-            observer: *id,
-            boot: observer.boot,
-            version: observer.version,
-            heard_ago_ms: if *id == self.me {
-                0
-            } else {
-                observer.heard.age(now)
-            },
-        };
-        let ours = self.observers.get_key_value(&self.me);
-        let others = self
-            .observers
-            .iter()
-            .filter(|(id, _)| **id != self.me && self.is_fresh(id, now));
-        ours.into_iter().chain(others).map(row).collect()
+    /// How far we hold our own sightings, and those of `others` that were heard of late.
+    pub(super) fn rows(&self, others: &[NodeId], now: Millis) -> Vec<Row> {
+        let heard = others.iter().filter(|id| self.is_fresh(id, now));
+        let heard = heard.filter(|id| **id != self.me);
+        std::iter::once(&self.me)
+            .chain(heard)
+            .filter_map(|id| {
+                let observer = self.observers.get(id)?;
+                let ours = *id == self.me;
+                Some(Row {
+                    observer: *id,
+                    boot: observer.boot,
+                    version: observer.version,
+                    heard_ago_ms: if ours { 0 } else { observer.heard.age(now) },
+                })
+            })
+            .collect()
     }
 
     /// What changed in an observer's sightings after a version, as much as one frame carries.

@@ -12,20 +12,45 @@ use crate::membership::{Context, MembershipEffect, MisbehaviourReason};
 
 /// A question for sightings that nobody answered is asked again after this.
 const WANT_MS: u64 = 2_000;
+/// Whom we have not heard for so long, a ping and a half, others are asked about: they answer before
+/// [`OBSERVER_FRESH_MS`] have passed, so nothing flickers.
+const LACKS_MS: u64 = 3_000;
+
+/// Whether we hear a manager on a link of our own.
+fn hears(context: &Context<'_>, manager: &NodeId) -> bool {
+    let link = context.links.get(manager);
+    link.is_some_and(|link| context.now.since(link.heard) < LACKS_MS)
+}
 
 impl Manager {
-    pub(super) fn pinged(&mut self, context: &mut Context<'_>, from: NodeId, rows: &[Row]) {
-        if rows.len() > MANAGER_LINKS_MAX + 1 {
+    /// Tells one manager that we live, and what it cannot hear itself.
+    pub(super) fn send_ping(&self, context: &mut Context<'_>, to: NodeId) {
+        let unheard = |id: &NodeId| !hears(context, id);
+        let lacks: Vec<NodeId> = self.mesh.peers().filter(unheard).collect();
+        let others = self.lacking.get(&to).map_or(&[][..], Vec::as_slice);
+        let rows = self.table.rows(others, context.now);
+        context.send(to, MembershipMessage::Ping { rows, lacks });
+    }
+
+    pub(super) fn pinged(
+        &mut self,
+        context: &mut Context<'_>,
+        from: NodeId,
+        rows: &[Row],
+        lacks: Vec<NodeId>,
+    ) {
+        if rows.len().max(lacks.len()) > MANAGER_LINKS_MAX + 1 {
             return context.misbehaved(from, MisbehaviourReason::Malformed);
         }
+        self.lacking.insert(from, lacks);
         for row in rows {
             let direct = row.observer == from;
-            // Of those whose own link we have nobody else need tell us.
+            // Of those whom we hear ourselves nobody else need tell us.
             let relayed = !direct
                 && row.observer != context.me.node
                 && row.heard_ago_ms <= OBSERVER_FRESH_MS
                 && self.mesh.knows(&row.observer)
-                && !context.links.contains_key(&row.observer);
+                && !hears(context, &row.observer);
             if !direct && !relayed {
                 continue;
             }
@@ -72,7 +97,7 @@ impl Manager {
             return context.misbehaved(from, MisbehaviourReason::Malformed);
         }
         let version = self.table.version(&observer);
-        let foreign = observer != from && context.links.contains_key(&observer);
+        let foreign = observer != from && hears(context, &observer);
         if foreign || self.table.boot(&observer) != Some(batch.boot) || batch.upto <= version {
             return;
         }
