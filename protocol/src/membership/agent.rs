@@ -128,8 +128,8 @@ impl Agent {
             }
         }
         if !self.is_metered() {
-            let home = self.homes.puller();
-            self.neighbours.plan(&mut around(context), home);
+            let homes = self.homes.chosen();
+            self.neighbours.plan(&mut around(context), homes);
         }
         self.choose_feeder(context);
         news.is_some()

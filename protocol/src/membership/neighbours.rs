@@ -30,6 +30,8 @@ const SPLIT_HAVE_MAX: u8 = 2;
 const SPLIT_MS: u64 = 5_000;
 /// An ask that nobody answers is over.
 const ASK_MS: u64 = 10_000;
+/// The first question waits one to two of these.
+const FIRST_SEEK_MS: u64 = 2_000;
 const SEEK_MS: u64 = 4_000;
 const SEEK_MS_MAX: u64 = 600_000;
 const RETRY_MS: u64 = 2_000;
@@ -382,7 +384,7 @@ impl Neighbours {
     }
 
     /// Dials, asks and seeks while places are free.
-    pub(super) fn plan(&mut self, around: &mut Surroundings<'_>, home: Option<NodeId>) {
+    pub(super) fn plan(&mut self, around: &mut Surroundings<'_>, homes: &[NodeId]) {
         let now = around.now;
         let unanswered = |slot: &&Slot| !slot.agreed && now.since(slot.since) >= ASK_MS;
         while let Some(peer) = self.slots.iter().find(unanswered).map(|slot| slot.peer) {
@@ -395,7 +397,7 @@ impl Neighbours {
         {
             self.dial_failed(around, peer);
         }
-        if home.is_none() && self.slots.len() < NEIGHBOURS_MAX {
+        if homes.is_empty() && self.slots.len() < NEIGHBOURS_MAX {
             for peer in self.remembered.clone() {
                 self.add(now, peer, Origin::Remembered);
             }
@@ -407,7 +409,7 @@ impl Neighbours {
             }
             let Some(peer) = self.next_candidate(now, full) else {
                 if !full {
-                    self.seek(around, home);
+                    self.seek(around, homes);
                 }
                 break;
             };
@@ -422,7 +424,7 @@ impl Neighbours {
                 }
             }
         }
-        self.due = self.next_due(home.is_some() || self.have() > 0);
+        self.due = self.next_due(!homes.is_empty() || self.have() > 0);
     }
 
     /// Whether the LAN may fill another place.
@@ -448,11 +450,21 @@ impl Neighbours {
     }
 
     /// Asks a home whom to try, without one any neighbour.
-    fn seek(&mut self, around: &mut Surroundings<'_>, home: Option<NodeId>) {
+    fn seek(&mut self, around: &mut Surroundings<'_>, homes: &[NodeId]) {
         if around.now < self.seek_at {
             return;
         }
+        if self.seek_at == Millis(0) && !homes.is_empty() {
+            // In a fleet that has just started a home knows nobody but its own nodes yet.
+            self.seek_at = around
+                .now
+                .plus(FIRST_SEEK_MS + around.prng.below(FIRST_SEEK_MS));
+            return;
+        }
         let index = around.prng.below(u64::from(self.have()));
+        // The homes in turn: each is asked by nodes that share no other home.
+        let turn = index_of(u64::from(self.round)) % homes.len().max(1);
+        let home = homes.get(turn).copied();
         let Some(asked) = home.or_else(|| self.agreed().nth(index_of(index))) else {
             return;
         };

@@ -1,4 +1,4 @@
-//! Whom a manager suggests as neighbours: ready nodes drawn by a mix of names, seekers first.
+//! Whom a manager suggests as neighbours: ready nodes drawn by a mix of names, then seekers.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -33,8 +33,6 @@ impl Suggester {
     /// Whom `seeker` should try in this round; the same question has the same answer.
     pub(super) fn suggest(&mut self, seeker: NodeId, round: u32) -> Vec<NodeId> {
         let mut peers = Vec::with_capacity(SUGGESTIONS_MAX);
-        let others = self.seekers.iter().rev().filter(|other| **other != seeker);
-        peers.extend(others.take(SEEKERS_NAMED_MAX));
         for draw in 0..SUGGESTIONS_MAX as u64 {
             let place = mix(fold(&seeker) ^ mix(u64::from(round) << 8 | draw));
             let after = self.ring.range(place..).next();
@@ -42,9 +40,16 @@ impl Suggester {
             if let Some((_, peer)) = drawn
                 && *peer != seeker
                 && !peers.contains(peer)
-                && peers.len() < SUGGESTIONS_MAX
+                && peers.len() < SUGGESTIONS_MAX - SEEKERS_NAMED_MAX
             {
                 peers.push(*peer);
+            }
+        }
+        // Last, because they have a home in common: the graph would fall apart along the homes.
+        let others = self.seekers.iter().rev().filter(|other| **other != seeker);
+        for other in others.take(SEEKERS_NAMED_MAX) {
+            if !peers.contains(other) {
+                peers.push(*other);
             }
         }
         self.seekers.retain(|known| *known != seeker);

@@ -345,6 +345,7 @@ fn without_managers_the_neighbours_hang_together() {
             .map(|a| fleet.machine(*a).neighbours().len())
             .sum();
         assert!(degrees >= 4 * 200 * 9 / 10, "mean degree {}", degrees / 200);
+        assert!(largest_part(&fleet) >= 199, "at once");
         fleet.run_for(5 * MINUTE);
         assert_eq!(largest_part(&fleet), 200);
         for agent in &fleet.agents {
