@@ -48,3 +48,15 @@ pub const DEVICE_CERTIFICATE_MS_MAX: u64 = 30 * DAY_MS;
 pub const OPERATOR_CERTIFICATE_MS_MAX: u64 = 90 * DAY_MS;
 /// One day.
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// Home managers that one node keeps.
+pub const HOMES_MAX: usize = 2;
+/// Neighbours that one node keeps.
+pub const NEIGHBOURS_MAX: usize = 4;
+/// Neighbours suggested in one message.
+pub const SUGGESTIONS_MAX: usize = 8;
+/// Nodes whose presence one manager holds.
+pub const PRESENCES_MAX: usize = 200_000;
+/// A presence, without its signature.
+pub const PRESENCE_BYTES_MAX: usize = 256;
+/// Other managers that one manager keeps a link to.
+pub const MANAGER_LINKS_MAX: usize = 128;
