@@ -1,6 +1,5 @@
 //! One run from one seed: a fleet, a storm, the calm after it, and the verdict.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use regatta_protocol::catalog::DocumentKey;
@@ -123,20 +122,25 @@ fn view_of(node: &mut Node, with_managers: bool, state: bool) -> Option<View> {
     })
 }
 
-/// How many different states there are among the nodes that are up.
+/// Whether nodes that are up differ: in what they hold, or, where `state` is asked for, in what they
+/// draw from it. Stops at the first two that do.
 #[must_use]
-pub fn differing(world: &mut World, state: bool) -> usize {
-    let mut views: BTreeMap<View, usize> = BTreeMap::new();
-    let mut of_managers: BTreeMap<View, usize> = BTreeMap::new();
+pub fn differ(world: &mut World, state: bool) -> bool {
+    let (mut first, mut first_manager) = (None, None);
     for node in &mut world.nodes {
-        if let Some(view) = view_of(node, false, state) {
-            *views.entry(view).or_default() += 1;
+        if let Some(view) = view_of(node, false, state)
+            && *first.get_or_insert_with(|| view.clone()) != view
+        {
+            return true;
         }
-        if node.is_manager() && let Some(view) = view_of(node, true, state) {
-            *of_managers.entry(view).or_default() += 1;
+        if node.is_manager()
+            && let Some(view) = view_of(node, true, false)
+            && *first_manager.get_or_insert_with(|| view.clone()) != view
+        {
+            return true;
         }
     }
-    views.len().max(of_managers.len()) + scopes_differing(world)
+    scopes_differing(world) > 0
 }
 
 /// Devices whose managers, and whose own copy, hold different entries scoped to them.
@@ -189,7 +193,7 @@ pub fn disagreement(world: &mut World) -> Vec<String> {
 pub fn converge(world: &mut World, within_ms: u64, state: bool) -> Option<u64> {
     let start = world.now;
     loop {
-        if differing(world, state) <= 1 {
+        if !differ(world, state) {
             return Some(world.now.since(start));
         }
         if world.now.since(start) >= within_ms {
