@@ -60,10 +60,16 @@ fn main() -> ExitCode {
             return exit_code(false);
         }
         if ran.is_multiple_of(100) {
-            println!("{ran} seeds, {events} events, all good, {:.0?}", started.elapsed());
+            println!(
+                "{ran} seeds, {events} events, all good, {:.0?}",
+                started.elapsed()
+            );
         }
     }
-    println!("{ran} seeds, {events} events, all good, {:.1?}", started.elapsed());
+    println!(
+        "{ran} seeds, {events} events, all good, {:.1?}",
+        started.elapsed()
+    );
     exit_code(true)
 }
 
@@ -94,5 +100,9 @@ fn replay(arguments: &Arguments, seed: u64) -> String {
 }
 
 fn exit_code(good: bool) -> ExitCode {
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -22,9 +22,19 @@ pub struct Weather {
 
 impl Weather {
     /// A local network without faults.
-    pub const FAIR: Self = Self { delay_ms: 1, jitter_ms: 2, loss: 0, doubled: 0 };
+    pub const FAIR: Self = Self {
+        delay_ms: 1,
+        jitter_ms: 2,
+        loss: 0,
+        doubled: 0,
+    };
     /// 30 % loss, 300 ms delay with jitter, reordering, duplicates.
-    pub const FOUL: Self = Self { delay_ms: 150, jitter_ms: 300, loss: 300_000, doubled: 50_000 };
+    pub const FOUL: Self = Self {
+        delay_ms: 150,
+        jitter_ms: 300,
+        loss: 300_000,
+        doubled: 50_000,
+    };
 }
 
 /// Who can be heard by whom, and how.

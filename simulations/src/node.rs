@@ -88,13 +88,17 @@ impl Node {
         let time = ReferenceTime::restore(self.disk.floors().iter().copied());
         let fresh = std::mem::replace(&mut self.fresh, false);
         let identity = self.identity.clone();
-        self.replica = Some(Replica::new(identity, settings, holdings, time, prng, fresh));
+        self.replica = Some(Replica::new(
+            identity, settings, holdings, time, prng, fresh,
+        ));
     }
 
     /// The first event after a start.
     #[must_use]
     pub fn clock_event(&self, now: Millis) -> Event {
-        Event::Clock { wall: self.wall(now) }
+        Event::Clock {
+            wall: self.wall(now),
+        }
     }
 }
 
@@ -104,7 +108,10 @@ pub fn restore(holdings: &mut Holdings, entries: &[Arc<Entry>]) {
     entries.iter().filter(is_trust).for_each(|entry| {
         holdings.restore(entry);
     });
-    entries.iter().filter(|entry| !is_trust(entry)).for_each(|entry| {
-        holdings.restore(entry);
-    });
+    entries
+        .iter()
+        .filter(|entry| !is_trust(entry))
+        .for_each(|entry| {
+            holdings.restore(entry);
+        });
 }

@@ -152,10 +152,18 @@ fn carry_out(world: &mut World, act: Act) {
         Act::Backup | Act::RestoreBackup | Act::Wipe => lose_disk(world, act),
         Act::SetClock => {
             let node = any(world);
-            let span = if world.prng().chance(200_000) { 2 * 86_400_000 } else { 20 * 60_000 };
+            let span = if world.prng().chance(200_000) {
+                2 * 86_400_000
+            } else {
+                20 * 60_000
+            };
             // Of managers' clocks only a minority is wrong at a time; else nobody knows the time.
             let wrong = |world: &World| {
-                world.managers().iter().filter(|m| world.nodes[**m as usize].clock_off_ms != 0).count()
+                world
+                    .managers()
+                    .iter()
+                    .filter(|m| world.nodes[**m as usize].clock_off_ms != 0)
+                    .count()
             };
             let is_manager = world.nodes[node as usize].is_manager();
             let mended = world.nodes[node as usize].clock_off_ms != 0;
@@ -206,15 +214,17 @@ fn work(world: &mut World, act: Act) {
             let devices = world.nodes.len() as u64;
             let at = world.prng().below(devices) as usize;
             let device = world.nodes[at].identity.node;
-            let key = DocumentKey { scope: Some(device), ..document(NAMES[0]) };
+            let key = DocumentKey {
+                scope: Some(device),
+                ..document(NAMES[0])
+            };
             revision_draft(world, manager, &key)
         }
         Act::WriteSet => set_draft(world, manager),
         Act::Testify => testimony_draft(world, manager),
         _ => {
             let at = world.prng().below(NAMES.len() as u64) as usize;
-            Some(revision_draft(world, manager, &document(NAMES[at])))
-                .flatten()
+            Some(revision_draft(world, manager, &document(NAMES[at]))).flatten()
         }
     };
     if let Some(draft) = draft {
@@ -237,16 +247,31 @@ fn revision(world: &World, manager: NodeIndex, key: &DocumentKey) -> Option<Revi
 #[must_use]
 pub fn revision_draft(world: &World, manager: NodeIndex, key: &DocumentKey) -> Option<Draft> {
     let revision = revision(world, manager, key)?;
-    let draft =
-        Draft::new(0, LedgerKind::Fleet, EntryKind::REVISION, codec::encode(&revision));
-    Some(Draft { scope: key.scope, ..draft })
+    let draft = Draft::new(
+        0,
+        LedgerKind::Fleet,
+        EntryKind::REVISION,
+        codec::encode(&revision),
+    );
+    Some(Draft {
+        scope: key.scope,
+        ..draft
+    })
 }
 
 fn set_draft(world: &World, manager: NodeIndex) -> Option<Draft> {
-    let revisions: Option<Vec<Revision>> =
-        NAMES.iter().take(3).map(|name| revision(world, manager, &document(name))).collect();
+    let revisions: Option<Vec<Revision>> = NAMES
+        .iter()
+        .take(3)
+        .map(|name| revision(world, manager, &document(name)))
+        .collect();
     let content = codec::encode(&RevisionSet(revisions?));
-    Some(Draft::fitting(0, LedgerKind::Fleet, EntryKind::SET, content))
+    Some(Draft::fitting(
+        0,
+        LedgerKind::Fleet,
+        EntryKind::SET,
+        content,
+    ))
 }
 
 /// What a manager can say of its peers' heads.
@@ -260,7 +285,10 @@ pub fn testimony_draft(world: &World, manager: NodeIndex) -> Option<Draft> {
     let verdicts = peers
         .filter(|(_, certificate)| certificate.node != own)
         .map(|(serial, certificate)| Verdict {
-            subject: Subject::Holder { serial: *serial, node: certificate.node },
+            subject: Subject::Holder {
+                serial: *serial,
+                node: certificate.node,
+            },
             ruling: Ruling::Good,
             ledgers: holdings
                 .chains()
@@ -268,8 +296,11 @@ pub fn testimony_draft(world: &World, manager: NodeIndex) -> Option<Draft> {
                 .filter(|(ledger, _)| ledger.author == certificate.node && ledger.scope.is_none())
                 .filter_map(|(ledger, chain)| {
                     let heads = chain.tip().into_iter().collect::<Vec<_>>();
-                    (!heads.is_empty())
-                        .then_some(JudgedLedger { kind: ledger.kind, scope: ledger.scope, heads })
+                    (!heads.is_empty()).then_some(JudgedLedger {
+                        kind: ledger.kind,
+                        scope: ledger.scope,
+                        heads,
+                    })
                 })
                 .collect(),
             replaces: Vec::new(),
@@ -278,7 +309,12 @@ pub fn testimony_draft(world: &World, manager: NodeIndex) -> Option<Draft> {
         })
         .collect();
     let content = codec::encode(&Verdicts(verdicts));
-    Some(Draft::fitting(0, LedgerKind::Trust, EntryKind::VERDICT, content))
+    Some(Draft::fitting(
+        0,
+        LedgerKind::Trust,
+        EntryKind::VERDICT,
+        content,
+    ))
 }
 
 fn cut(world: &mut World, act: Act) {
@@ -360,7 +396,11 @@ fn forged(world: &mut World) -> regatta_protocol::ledger::entry::Entry {
         let mut prng = world.prng().branch();
         world.root.new_key(&mut prng)
     };
-    let ledger = LedgerId { kind: LedgerKind::Fleet, scope: None, author: victim.node };
+    let ledger = LedgerId {
+        kind: LedgerKind::Fleet,
+        scope: None,
+        author: victim.node,
+    };
     let tip = world.nodes[managers[at] as usize]
         .replica
         .as_ref()
@@ -380,29 +420,47 @@ fn forged(world: &mut World) -> regatta_protocol::ledger::entry::Entry {
         deletes: true,
     };
     let fleet = world.root.fleet;
-    forge::entry(&forged, EntryKind::REVISION, codec::encode(&revision), &fleet, key.as_ref())
+    forge::entry(
+        &forged,
+        EntryKind::REVISION,
+        codec::encode(&revision),
+        &fleet,
+        key.as_ref(),
+    )
 }
 
 /// The winners of every document as the entries on a manager's disk give them by the rule itself,
 /// computed here without the catalog; what differs, if anything does.
 #[must_use]
 pub fn winners_differ(world: &World) -> Option<String> {
-    let manager = world.managers().into_iter().find(|index| world.nodes[*index as usize].is_up())?;
+    let manager = world
+        .managers()
+        .into_iter()
+        .find(|index| world.nodes[*index as usize].is_up())?;
     let node = &world.nodes[manager as usize];
     let replica = node.replica.as_ref()?;
     let reference = replica.reference(world.now);
     let expected = winners_by_rule(node, reference);
     let catalog: &Catalog = replica.holdings().catalog();
-    let found: BTreeMap<DocumentKey, RevisionId> =
-        catalog.documents().map(|(key, heads)| (key.clone(), heads.winner)).collect();
+    let found: BTreeMap<DocumentKey, RevisionId> = catalog
+        .documents()
+        .map(|(key, heads)| (key.clone(), heads.winner))
+        .collect();
     // Orders, forks and lapses are the fold's own business; scenarios say what they expect there.
     let undisturbed = replica.holdings().judgement().cuts.is_empty()
-        && replica.holdings().chains().values().all(|chain| chain.forked().is_empty());
+        && replica
+            .holdings()
+            .chains()
+            .values()
+            .all(|chain| chain.forked().is_empty());
     (undisturbed && expected != found)
         .then(|| "I2: the winners are not those that the rule gives".to_owned())
 }
 
-fn winners_by_rule(node: &crate::node::Node, reference: Millis) -> BTreeMap<DocumentKey, RevisionId> {
+fn winners_by_rule(
+    node: &crate::node::Node,
+    reference: Millis,
+) -> BTreeMap<DocumentKey, RevisionId> {
     struct Written {
         id: RevisionId,
         stamp: Stamp,
@@ -412,12 +470,16 @@ fn winners_by_rule(node: &crate::node::Node, reference: Millis) -> BTreeMap<Docu
     }
     let mut documents: BTreeMap<DocumentKey, Vec<Written>> = BTreeMap::new();
     for entry in node.disk.entries() {
-        let content = entry.parcel.body.as_deref().unwrap_or(&entry.header.payload);
+        let content = entry
+            .parcel
+            .body
+            .as_deref()
+            .unwrap_or(&entry.header.payload);
         let revisions: Vec<Revision> = match entry.header.kind {
             EntryKind::REVISION => codec::decode(content).into_iter().collect(),
-            EntryKind::SET => {
-                codec::decode(content).map(|RevisionSet(all)| all).unwrap_or_default()
-            }
+            EntryKind::SET => codec::decode(content)
+                .map(|RevisionSet(all)| all)
+                .unwrap_or_default(),
             _ => Vec::new(),
         };
         for (revision, place) in revisions.into_iter().zip(0..) {
@@ -427,7 +489,10 @@ fn winners_by_rule(node: &crate::node::Node, reference: Millis) -> BTreeMap<Docu
                 name: revision.name,
             };
             documents.entry(key).or_default().push(Written {
-                id: RevisionId { entry: Serial(half(&entry.hash)), place },
+                id: RevisionId {
+                    entry: Serial(half(&entry.hash)),
+                    place,
+                },
                 stamp: entry.header.stamp,
                 author: entry.header.ledger.author,
                 replaces: revision.replaces,
@@ -446,7 +511,9 @@ fn winners_by_rule(node: &crate::node::Node, reference: Millis) -> BTreeMap<Docu
                 }
             }
         }
-        let heads = all.iter().filter(|written| !written.waits && !replaced.contains(&written.id));
+        let heads = all
+            .iter()
+            .filter(|written| !written.waits && !replaced.contains(&written.id));
         let winner = heads.max_by_key(|written| (written.stamp, written.author, written.id));
         if let Some(winner) = winner {
             winners.insert(key, winner.id);

@@ -79,8 +79,14 @@ pub fn launch(spec: &Spec) -> World {
         nodes.push(Node::new(fleet::device(&root, &mut prng), dials));
     }
     let network = Network::new(nodes.len(), Weather::FAIR);
-    let settings = Settings { push: spec.push, ..Settings::default() };
-    let manner = Manner { settings, encoded: spec.encoded };
+    let settings = Settings {
+        push: spec.push,
+        ..Settings::default()
+    };
+    let manner = Manner {
+        settings,
+        encoded: spec.encoded,
+    };
     let mut world = World::new(root, joined, nodes, network, manner, prng);
     for index in 0..spec.nodes as NodeIndex {
         world.start(index);
@@ -118,7 +124,11 @@ fn view_of(node: &mut Node, with_managers: bool, state: bool) -> Option<View> {
         trust: replica.digest(Group::Trust),
         fleet: replica.digest(Group::Fleet),
         managers: with_managers.then(|| replica.digest(Group::Managers)),
-        state: if state { replica.holdings().state_digest() } else { Hash::ZERO },
+        state: if state {
+            replica.holdings().state_digest()
+        } else {
+            Hash::ZERO
+        },
     })
 }
 
@@ -169,8 +179,12 @@ pub fn disagreement(world: &mut World) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, node) in world.nodes.iter_mut().enumerate() {
         let with_managers = node.is_manager();
-        let Some(view) = view_of(node, with_managers, true) else { continue };
-        let Some(replica) = node.replica.as_ref() else { continue };
+        let Some(view) = view_of(node, with_managers, true) else {
+            continue;
+        };
+        let Some(replica) = node.replica.as_ref() else {
+            continue;
+        };
         let ahead = replica.reference(now).0 as i64 - fleet::EPOCH.plus(now.0).0 as i64;
         lines.push(format!(
             "node {index}: trust {:?} fleet {:?} state {:?}, {} entries, {} links, {ahead} ms ahead",
@@ -247,7 +261,11 @@ fn rebuilt_differs(world: &World, index: usize) -> Option<String> {
 /// The fleet's name of a document of the simulator.
 #[must_use]
 pub fn document(name: &str) -> DocumentKey {
-    DocumentKey { scope: None, kind: 1, name: fleet::name(name) }
+    DocumentKey {
+        scope: None,
+        kind: 1,
+        name: fleet::name(name),
+    }
 }
 
 /// Whether a node is a manager that is up.

@@ -34,10 +34,22 @@ enum Frame {
 /// What will happen.
 #[derive(Clone, Debug)]
 enum Pending {
-    Deliver { to: NodeIndex, from: NodeIndex, session: u32, frame: Frame },
+    Deliver {
+        to: NodeIndex,
+        from: NodeIndex,
+        session: u32,
+        frame: Frame,
+    },
     Wake(NodeIndex),
-    Opened { dialler: NodeIndex, to: NodeIndex },
-    Closed { node: NodeIndex, peer: NodeIndex, session: u32 },
+    Opened {
+        dialler: NodeIndex,
+        to: NodeIndex,
+    },
+    Closed {
+        node: NodeIndex,
+        peer: NodeIndex,
+        session: u32,
+    },
     Dial(NodeIndex),
     LookAtLinks,
 }
@@ -113,7 +125,9 @@ impl World {
         prng: Prng,
     ) -> Self {
         let numbered = nodes.iter().zip(0..);
-        let index = numbered.map(|(node, index)| (node.identity.node, index)).collect();
+        let index = numbered
+            .map(|(node, index)| (node.identity.node, index))
+            .collect();
         Self {
             now: Millis(0),
             nodes,
@@ -123,8 +137,15 @@ impl World {
             invariants: Invariants::default(),
             done: Done::default(),
             index,
-            queue: Queue { by_time: BTreeMap::new() },
-            chance: Chance { manner, prng, sessions: 0, effects: Vec::new() },
+            queue: Queue {
+                by_time: BTreeMap::new(),
+            },
+            chance: Chance {
+                manner,
+                prng,
+                sessions: 0,
+                effects: Vec::new(),
+            },
         }
     }
 
@@ -176,14 +197,26 @@ impl World {
         let links = std::mem::take(&mut node.links);
         for (peer, session) in links {
             // The other side gets a reset, or notices later.
-            let at = self.now.plus(if self.chance.prng.chance(500_000) { 5 } else { NOTICED_AFTER_MS });
-            self.queue.push(at, Pending::Closed { node: peer, peer: index, session });
+            let at = self.now.plus(if self.chance.prng.chance(500_000) {
+                5
+            } else {
+                NOTICED_AFTER_MS
+            });
+            self.queue.push(
+                at,
+                Pending::Closed {
+                    node: peer,
+                    peer: index,
+                    session,
+                },
+            );
         }
     }
 
     /// After cuts and heals: links that carry nothing are noticed, missing ones are dialled.
     pub fn links_changed(&mut self) {
-        self.queue.push(self.now.plus(NOTICED_AFTER_MS), Pending::LookAtLinks);
+        self.queue
+            .push(self.now.plus(NOTICED_AFTER_MS), Pending::LookAtLinks);
     }
 
     /// Sets a node's clock.
@@ -231,7 +264,12 @@ impl World {
 
     fn happen(&mut self, pending: Pending) {
         match pending {
-            Pending::Deliver { to, from, session, frame } => {
+            Pending::Deliver {
+                to,
+                from,
+                session,
+                frame,
+            } => {
                 self.deliver(to, from, session, &frame);
             }
             Pending::Wake(node) => {
@@ -242,12 +280,17 @@ impl World {
                 }
             }
             Pending::Opened { dialler, to } => self.open(dialler, to),
-            Pending::Closed { node, peer, session } => {
+            Pending::Closed {
+                node,
+                peer,
+                session,
+            } => {
                 if self.nodes[node as usize].links.get(&peer) == Some(&session) {
                     self.nodes[node as usize].links.remove(&peer);
                     let peer = self.nodes[peer as usize].identity.node;
                     self.handle(node, Event::PeerDown(peer));
-                    self.queue.push(self.now.plus(REDIAL_MS), Pending::Dial(node));
+                    self.queue
+                        .push(self.now.plus(REDIAL_MS), Pending::Dial(node));
                 }
             }
             Pending::Dial(node) => self.dial(node),
@@ -260,16 +303,27 @@ impl World {
         if !node.is_up() {
             return;
         }
-        let missing: Vec<NodeIndex> =
-            node.dials.iter().copied().filter(|peer| !node.links.contains_key(peer)).collect();
+        let missing: Vec<NodeIndex> = node
+            .dials
+            .iter()
+            .copied()
+            .filter(|peer| !node.links.contains_key(peer))
+            .collect();
         if missing.is_empty() {
             return;
         }
         for peer in missing {
             let delay = 1 + self.chance.prng.below(10);
-            self.queue.push(self.now.plus(delay), Pending::Opened { dialler: index, to: peer });
+            self.queue.push(
+                self.now.plus(delay),
+                Pending::Opened {
+                    dialler: index,
+                    to: peer,
+                },
+            );
         }
-        self.queue.push(self.now.plus(REDIAL_MS), Pending::Dial(index));
+        self.queue
+            .push(self.now.plus(REDIAL_MS), Pending::Dial(index));
     }
 
     fn open(&mut self, dialler: NodeIndex, to: NodeIndex) {
@@ -291,7 +345,11 @@ impl World {
 
     fn info(&self, peer: NodeIndex) -> PeerInfo {
         let identity = &self.nodes[peer as usize].identity;
-        PeerInfo { node: identity.node, role: identity.role, carries: identity.carries }
+        PeerInfo {
+            node: identity.node,
+            role: identity.role,
+            carries: identity.carries,
+        }
     }
 
     fn look_at_links(&mut self) {
@@ -306,7 +364,14 @@ impl World {
                 .collect();
             for (peer, session) in dead {
                 let at = self.now.plus(self.chance.prng.below(500));
-                self.queue.push(at, Pending::Closed { node: index, peer, session });
+                self.queue.push(
+                    at,
+                    Pending::Closed {
+                        node: index,
+                        peer,
+                        session,
+                    },
+                );
             }
             if self.nodes[index as usize].is_up() {
                 let at = self.now.plus(1 + self.chance.prng.below(REDIAL_MS));
@@ -321,11 +386,15 @@ impl World {
         }
         let from_id = self.nodes[from as usize].identity.node;
         let event = match frame {
-            Frame::Counted(message) => {
-                Event::Received { from: from_id, message: message.as_ref().clone() }
-            }
+            Frame::Counted(message) => Event::Received {
+                from: from_id,
+                message: message.as_ref().clone(),
+            },
             Frame::Bytes(bytes) => match codec::decode::<Message>(bytes) {
-                Ok(message) => Event::Received { from: from_id, message },
+                Ok(message) => Event::Received {
+                    from: from_id,
+                    message,
+                },
                 Err(_) => Event::Malformed { from: from_id },
             },
         };
@@ -336,11 +405,16 @@ impl World {
     pub fn handle(&mut self, index: NodeIndex, event: Event) {
         let now = self.now;
         let node = &mut self.nodes[index as usize];
-        let Some(replica) = node.replica.as_mut() else { return };
+        let Some(replica) = node.replica.as_mut() else {
+            return;
+        };
         let mut effects = std::mem::take(&mut self.chance.effects);
         self.done.note(now, index, &event);
         replica.handle(now, event, &mut effects);
-        let wake_at = replica.wake_at().unwrap_or(Millis(u64::MAX)).max(now.plus(1));
+        let wake_at = replica
+            .wake_at()
+            .unwrap_or(Millis(u64::MAX))
+            .max(now.plus(1));
         if wake_at < node.wake_at {
             node.wake_at = wake_at;
             self.queue.push(wake_at, Pending::Wake(index));
@@ -368,14 +442,22 @@ impl World {
             Effect::Store(entry) => node.disk.store(&entry),
             Effect::StoreFloor(floor) => node.disk.store_floor(floor),
             Effect::Send { to, message } => {
-                let to: Vec<NodeIndex> =
-                    to.iter().filter_map(|node| self.place_of(node)).collect();
+                let to: Vec<NodeIndex> = to.iter().filter_map(|node| self.place_of(node)).collect();
                 self.send(index, &to, &message);
             }
-            Effect::SendStored { to, wanted, entries, more } => {
-                let parcels: Vec<_> =
-                    entries.iter().filter_map(|hash| node.disk.parcel(hash)).collect();
-                let Some(to) = self.place_of(&to) else { return true };
+            Effect::SendStored {
+                to,
+                wanted,
+                entries,
+                more,
+            } => {
+                let parcels: Vec<_> = entries
+                    .iter()
+                    .filter_map(|hash| node.disk.parcel(hash))
+                    .collect();
+                let Some(to) = self.place_of(&to) else {
+                    return true;
+                };
                 for message in replica::answer(wanted, parcels, more) {
                     self.send(index, &[to], &message);
                 }
@@ -400,8 +482,22 @@ impl World {
     fn hang_up(&mut self, index: NodeIndex, peer: NodeIndex) {
         if let Some(session) = self.nodes[index as usize].links.get(&peer).copied() {
             let soon = self.now.plus(1);
-            self.queue.push(soon, Pending::Closed { node: index, peer, session });
-            self.queue.push(soon, Pending::Closed { node: peer, peer: index, session });
+            self.queue.push(
+                soon,
+                Pending::Closed {
+                    node: index,
+                    peer,
+                    session,
+                },
+            );
+            self.queue.push(
+                soon,
+                Pending::Closed {
+                    node: peer,
+                    peer: index,
+                    session,
+                },
+            );
         }
     }
 
@@ -411,14 +507,24 @@ impl World {
             let length = bytes.len();
             (Frame::Bytes(bytes.into()), length)
         } else {
-            (Frame::Counted(Rc::new(message.clone())), codec::encoded_len(message))
+            (
+                Frame::Counted(Rc::new(message.clone())),
+                codec::encoded_len(message),
+            )
         };
         for to in to {
-            let Some(session) = self.nodes[from as usize].links.get(to).copied() else { continue };
+            let Some(session) = self.nodes[from as usize].links.get(to).copied() else {
+                continue;
+            };
             let delays = self.network.delays(from, *to, bytes, &mut self.chance.prng);
             for delay in delays.into_iter().flatten() {
                 let frame = frame.clone();
-                let pending = Pending::Deliver { to: *to, from, session, frame };
+                let pending = Pending::Deliver {
+                    to: *to,
+                    from,
+                    session,
+                    frame,
+                };
                 self.queue.push(self.now.plus(delay), pending);
             }
         }
@@ -429,7 +535,10 @@ impl World {
     pub fn managers(&self) -> Vec<NodeIndex> {
         let of_role = |node: &Node| node.identity.role == Role::Manager;
         let numbered = self.nodes.iter().zip(0..);
-        numbered.filter(|(node, _)| of_role(node)).map(|(_, index)| index).collect()
+        numbered
+            .filter(|(node, _)| of_role(node))
+            .map(|(_, index)| index)
+            .collect()
     }
 }
 
@@ -447,7 +556,9 @@ impl Done {
         };
         self.events += 1;
         let word = now.0 << 24 ^ u64::from(node) << 8 ^ kind;
-        self.trace = (self.trace ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+        self.trace = (self.trace ^ word)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(31);
     }
 }
 

@@ -91,9 +91,14 @@ impl ReferenceTime {
     /// With the floors that were stored before a restart.
     #[must_use]
     pub fn restore(floors: impl IntoIterator<Item = Floor>) -> Self {
-        let floors =
-            floors.into_iter().map(|floor| ((floor.by, floor.firm), floor.at)).collect();
-        Self { floors, ..Self::default() }
+        let floors = floors
+            .into_iter()
+            .map(|floor| ((floor.by, floor.firm), floor.at))
+            .collect();
+        Self {
+            floors,
+            ..Self::default()
+        }
     }
 
     /// What the node's own clock says, at start and whenever it was set.
@@ -120,9 +125,10 @@ impl ReferenceTime {
     /// where one rises; an older word of the same signer is passed over.
     pub fn take(&mut self, now: Millis, time: SignedTime) -> Option<Floor> {
         let by = time.claim.by;
-        let newer = self.heard.get(&by).is_none_or(|heard| {
-            heard.time.claim.at < time.claim.at || !is_fresh(heard, now)
-        });
+        let newer = self
+            .heard
+            .get(&by)
+            .is_none_or(|heard| heard.time.claim.at < time.claim.at || !is_fresh(heard, now));
         let room = self.heard.contains_key(&by) || self.heard.len() < SIGNERS_MAX;
         if !newer || !room {
             return None;
@@ -132,7 +138,10 @@ impl ReferenceTime {
         let key = (floor.by, floor.firm);
         // A floor is stored in steps, so that a disk is not written for every word.
         const STEP_MS: u64 = 60_000;
-        let risen = self.floors.get(&key).is_none_or(|known| known.plus(STEP_MS) <= floor.at);
+        let risen = self
+            .floors
+            .get(&key)
+            .is_none_or(|known| known.plus(STEP_MS) <= floor.at);
         if !risen {
             return None;
         }
@@ -148,7 +157,9 @@ impl ReferenceTime {
 
     /// Everybody whose word is remembered.
     pub fn signers(&self) -> impl Iterator<Item = &NodeId> {
-        self.heard.keys().chain(self.floors.keys().map(|(signer, _)| signer))
+        self.heard
+            .keys()
+            .chain(self.floors.keys().map(|(signer, _)| signer))
     }
 
     fn median(&self, now: Millis) -> Option<Floor> {
@@ -161,7 +172,11 @@ impl ReferenceTime {
         words.sort_unstable();
         let lower_middle = words.len().checked_sub(1)? / 2;
         let firm = 2 * words.len() > self.tellers;
-        words.get(lower_middle).map(|(at, by)| Floor { by: *by, at: *at, firm })
+        words.get(lower_middle).map(|(at, by)| Floor {
+            by: *by,
+            at: *at,
+            firm,
+        })
     }
 
     /// What time it is.
@@ -210,7 +225,11 @@ impl ReferenceTime {
 
     /// The floors, to store.
     pub fn floors(&self) -> impl Iterator<Item = Floor> + '_ {
-        self.floors.iter().map(|((by, firm), at)| Floor { by: *by, at: *at, firm: *firm })
+        self.floors.iter().map(|((by, firm), at)| Floor {
+            by: *by,
+            at: *at,
+            firm: *firm,
+        })
     }
 }
 

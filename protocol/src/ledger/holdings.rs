@@ -302,7 +302,11 @@ impl Holdings {
 
     /// Remembers when an entry's effect changes by time alone.
     fn watch(&mut self, entry: &Entry, touched: &[DocumentKey]) {
-        let times = changes(entry.header.stamp.wall, entry.header.expires, self.state.reference);
+        let times = changes(
+            entry.header.stamp.wall,
+            entry.header.expires,
+            self.state.reference,
+        );
         for at in times {
             self.due.extend(touched.iter().map(|key| (at, key.clone())));
         }
@@ -390,7 +394,10 @@ impl Holdings {
     pub fn tellers(&self) -> usize {
         let judgement = &self.judgement;
         let tells = |certificate: &Certificate| {
-            certificate.grants.iter().any(|grant| grant.capability == Capability::Time)
+            certificate
+                .grants
+                .iter()
+                .any(|grant| grant.capability == Capability::Time)
                 && !judgement.stopped_keys.contains(&certificate.keys.sign)
         };
         let managers = self.record.managers().iter();
@@ -438,7 +445,9 @@ fn changes(
 ) -> impl Iterator<Item = Millis> {
     let release =
         fold::is_held(wall, reference).then(|| Millis(wall.0.saturating_sub(HOLD_AHEAD_MS)));
-    let expiry = expires.filter(|expires| *expires >= reference).map(|expires| expires.plus(1));
+    let expiry = expires
+        .filter(|expires| *expires >= reference)
+        .map(|expires| expires.plus(1));
     release.into_iter().chain(expiry)
 }
 
