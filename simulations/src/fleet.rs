@@ -185,9 +185,14 @@ pub fn year() -> Window {
 
 /// A manager: its identity and the statement that makes it one.
 #[must_use]
-pub fn manager(root: &Root, index: usize, prng: &mut Prng) -> (Identity, Statement) {
+pub fn manager(
+    root: &Root,
+    index: usize,
+    window: Window,
+    prng: &mut Prng,
+) -> (Identity, Statement) {
     let (node, signer) = (NodeId(prng.bytes()), root.new_key(prng));
-    let statement = root.certify(node, signer.as_ref(), &format!("m{}", index + 1), year());
+    let statement = root.certify(node, signer.as_ref(), &format!("m{}", index + 1), window);
     let identity = identity(node, signer, serial_of(&statement), Role::Manager);
     (identity, statement)
 }

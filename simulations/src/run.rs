@@ -8,6 +8,7 @@ use regatta_protocol::ledger::message::Group;
 use regatta_protocol::ledger::replica::{Role, Settings};
 use regatta_protocol::machine::Millis;
 use regatta_protocol::prng::Prng;
+use regatta_protocol::trust::certificate::Window;
 
 use crate::fleet::{self, Root};
 use crate::network::{Network, NodeIndex, Weather};
@@ -61,15 +62,21 @@ pub fn managers_for(nodes: usize) -> usize {
     }
 }
 
-/// Makes the fleet and starts it.
+/// Makes the fleet and starts it; every manager is certified for a year.
 #[must_use]
 pub fn launch(spec: &Spec) -> World {
+    launch_with(spec, |_| fleet::year())
+}
+
+/// The same with a window of its own for each manager's certificate.
+#[must_use]
+pub fn launch_with(spec: &Spec, window: impl Fn(usize) -> Window) -> World {
     let mut prng = Prng::from_number(spec.seed);
     let root = Root::found(spec.scheme, &mut prng);
     let mut joined = Vec::new();
     let mut nodes = Vec::with_capacity(spec.nodes);
     for index in 0..spec.managers {
-        let (identity, statement) = fleet::manager(&root, index, &mut prng);
+        let (identity, statement) = fleet::manager(&root, index, window(index), &mut prng);
         joined.push(statement);
         // Managers dial those before them.
         nodes.push(Node::new(identity, (0..index as NodeIndex).collect()));
