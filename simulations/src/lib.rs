@@ -12,5 +12,6 @@ pub mod node;
 pub mod plan;
 pub mod report;
 pub mod run;
+pub mod scenarios;
 pub mod scheme;
 pub mod world;
