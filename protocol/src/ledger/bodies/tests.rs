@@ -1,0 +1,4 @@
+//! Tests of the machine: who may read, and whole meshes with cut links, loss and liars.
+
+mod fleet;
+mod readers;
