@@ -1,4 +1,6 @@
 //! Tests of the machine: who may read, and whole meshes with cut links, loss and liars.
 
 mod fleet;
+mod mesh;
 mod readers;
+mod transfers;
