@@ -93,7 +93,8 @@ pub enum Event {
         /// Who sent it.
         from: NodeId,
     },
-    /// What a read gave. From the store.
+    /// What a read gave. From the store, which checks what it reads: a part that rotted on the disk
+    /// is none, for a node that hands out wrong bytes is hung up on.
     Read {
         /// For which request.
         id: RequestId,
@@ -267,7 +268,8 @@ impl Bodies {
         }
     }
 
-    /// The certificate was renewed, or the keys rotated. What is under way is asked for anew.
+    /// The certificate was renewed, or the keys rotated. What is under way still comes under the old
+    /// ones; the next request presents the new.
     pub fn set_requester(&mut self, me: Requester) {
         self.me = me;
     }
@@ -413,10 +415,10 @@ impl Bodies {
     }
 
     fn condemn(&mut self, step: &mut Step<'_>, peer: NodeId, misdeed: Misdeed) {
-        if let Some(known) = self.peers.get_mut(&peer) {
-            if !std::mem::replace(&mut known.condemned, true) {
-                step.out.push(Effect::Misbehaved { peer, misdeed });
-            }
+        if let Some(known) = self.peers.get_mut(&peer)
+            && !std::mem::replace(&mut known.condemned, true)
+        {
+            step.out.push(Effect::Misbehaved { peer, misdeed });
         }
     }
 

@@ -1,8 +1,10 @@
 //! The requester's side: ask, check, keep, and ask elsewhere where something goes wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::codec::{self, Bytes};
+use crate::crypto::seal::BoxSecret;
 use crate::ident::{Hash, NodeId};
 use crate::ledger::bodies::message::{
     Binding, BodyClaim, BodyMessage, BodyRequest, Refusal, RequestId,
@@ -41,6 +43,8 @@ pub(super) struct Answer {
 struct Search {
     id: RequestId,
     request: Box<BodyRequest>,
+    /// Of the certificate in the request: keys may rotate before the last answer comes.
+    secret: Arc<BoxSecret>,
     /// Who was asked, and whether an answer may still come.
     asked: BTreeMap<NodeId, bool>,
     /// Neighbours through whom the body comes or could come; the first is in use.
@@ -187,6 +191,7 @@ impl Bodies {
         fetch.search = Some(Search {
             id: request.id(),
             request: Box::new(request),
+            secret: Arc::clone(&self.me.secret),
             asked: BTreeMap::new(),
             ways: Vec::new(),
             stalls: 0,
@@ -287,7 +292,7 @@ impl Bodies {
             unit,
         };
         let fresh = !fetch.partial.has(unit);
-        let opened = binding.open(&self.me.secret, &answer.sealed).ok();
+        let opened = binding.open(&search.secret, &answer.sealed).ok();
         let taken = opened.filter(|bytes| fetch.partial.take(&hash, fetch.layout, unit, bytes));
         let Some(bytes) = taken else {
             self.on_wrong(step, hash, &answer);

@@ -64,16 +64,20 @@ impl Routes {
     }
 
     fn has_room(&self, from: &NodeId, named: bool) -> bool {
-        let of_peer = self
-            .routes
-            .values()
-            .filter(|route| route.previous == *from)
-            .count();
-        let unknown = self.routes.values().filter(|route| !route.named).count();
+        let count = |of: &dyn Fn(&Route) -> bool| {
+            let routes = self.routes.values();
+            routes.filter(|route| of(route)).count()
+        };
+        let of_peer = count(&|route| route.previous == *from);
+        let unknown = count(&|route| !route.named);
+        let unknown_of_peer = count(&|route| !route.named && route.previous == *from);
+        // One neighbour that makes up hashes leaves room for the others' honest ignorance.
+        let room_for_unknown = unknown < BODY_ROUTES_UNKNOWN_MAX
+            && unknown_of_peer < BODY_ROUTES_UNKNOWN_MAX.div_ceil(4);
         self.routes.len() < BODY_ROUTES_MAX
             && self.once.len() < 2 * BODY_ROUTES_MAX
             && of_peer < BODY_ROUTES_PER_PEER_MAX
-            && (named || unknown < BODY_ROUTES_UNKNOWN_MAX)
+            && (named || room_for_unknown)
     }
 
     /// Ends a way; with its end the wish may be asked on again, if it ended otherwise than by

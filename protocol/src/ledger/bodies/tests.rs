@@ -3,4 +3,5 @@
 mod fleet;
 mod mesh;
 mod readers;
+mod searches;
 mod transfers;

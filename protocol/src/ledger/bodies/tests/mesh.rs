@@ -14,7 +14,7 @@ use crate::ledger::bodies::{Bodies, Effect, Event, Failure, Load, Misdeed};
 use crate::machine::{Machine, Millis};
 use crate::prng::Prng;
 use crate::trust::authority::{Credentials, Denial};
-use crate::trust::certificate::SignedCertificate;
+use crate::trust::certificate::{Rank, SignedCertificate};
 
 pub const LINK_MS: u64 = 20;
 
@@ -132,13 +132,8 @@ impl Mesh {
         self.links.insert((left.min(right), left.max(right)));
         for (at, other) in [(left, right), (right, left)] {
             let node = self.id(other);
-            self.tell(
-                at,
-                Event::PeerUp {
-                    node,
-                    manager: false,
-                },
-            );
+            let manager = self.nodes[other].member.certificate.rank == Rank::Manager;
+            self.tell(at, Event::PeerUp { node, manager });
         }
     }
 
