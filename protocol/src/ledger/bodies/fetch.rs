@@ -1,17 +1,18 @@
 //! The requester's side: ask, check, keep, and ask elsewhere where something goes wrong.
 
+mod arrival;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::codec::{self, Bytes};
+pub(super) use self::arrival::Answer;
+use crate::codec;
 use crate::crypto::seal::BoxSecret;
 use crate::ident::{Hash, NodeId};
-use crate::ledger::bodies::message::{
-    Binding, BodyClaim, BodyMessage, BodyRequest, Refusal, RequestId,
-};
+use crate::ledger::bodies::message::{BodyClaim, BodyMessage, BodyRequest, RequestId};
 use crate::ledger::bodies::route::ONCE_MS;
 use crate::ledger::bodies::tree::{Layout, Partial, Unit};
-use crate::ledger::bodies::{Bodies, Effect, Failure, Misdeed, Step};
+use crate::ledger::bodies::{Bodies, Effect, Failure, Step};
 use crate::limits::{
     BODY_FAN_OUT, BODY_FETCHES_MAX, BODY_HOPS_MAX, BODY_WANTS_MAX, BODY_WINDOW_PIECES,
 };
@@ -27,16 +28,6 @@ const STALLS_MAX: u8 = 3;
 const TRIES_MAX: u8 = 3;
 /// Between two searches: neighbours do not ask on for the same wish sooner.
 const REST_MS: u64 = ONCE_MS + 1_000;
-
-/// A part that came.
-#[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub from: NodeId,
-    pub id: RequestId,
-    pub hops: u8,
-    pub unit: Unit,
-    pub sealed: Bytes,
-}
 
 /// A request that is out.
 #[derive(Clone, Debug)]
@@ -263,74 +254,6 @@ impl Bodies {
         self.begin_searches(step);
     }
 
-    /// A part came; true where it fits something under way.
-    pub(super) fn on_answer(&mut self, step: &mut Step<'_>, answer: Answer) -> bool {
-        let Some(hash) = self.fetches.by_id(&answer.id) else {
-            return self.pass_back(step, answer);
-        };
-        let Some(fetch) = self.fetches.0.get_mut(&hash) else {
-            return false;
-        };
-        let Some(search) = fetch.search.as_mut() else {
-            return false;
-        };
-        let (from, unit) = (answer.from, answer.unit);
-        let awaited = if unit == Unit::Outline {
-            search.asked.get(&from) == Some(&true) && !search.ways.contains(&from)
-        } else {
-            search.ways.first() == Some(&from) && fetch.in_flight.contains_key(&unit)
-        };
-        if !awaited {
-            return false;
-        }
-        fetch.in_flight.remove(&unit);
-        let fleet = step.library.fleet();
-        let binding = Binding {
-            fleet: &fleet,
-            hash: &hash,
-            nonce: search.request.claim.nonce,
-            unit,
-        };
-        let fresh = !fetch.partial.has(unit);
-        let opened = binding.open(&search.secret, &answer.sealed).ok();
-        let taken = opened.filter(|bytes| fetch.partial.take(&hash, fetch.layout, unit, bytes));
-        let Some(bytes) = taken else {
-            self.on_wrong(step, hash, &answer);
-            return true;
-        };
-        if unit == Unit::Outline {
-            search.ways.push(from);
-        }
-        search.stalls = 0;
-        if fresh {
-            fetch.tries = 0;
-            step.out.push(Effect::Store { hash, unit, bytes });
-        }
-        if fetch.partial.is_complete(fetch.layout) {
-            self.have.insert(hash, fetch.bytes);
-            self.drop_fetch(step, &hash);
-            step.out.push(Effect::Complete(hash));
-        } else {
-            self.ask_parts(step, hash);
-        }
-        true
-    }
-
-    /// Bytes that do not belong to the body. Only one who says "I am the holder" is to blame:
-    /// somebody further on may have sealed them, and who is between cannot tell.
-    fn on_wrong(&mut self, step: &mut Step<'_>, hash: Hash, answer: &Answer) {
-        self.counters.wrong += 1;
-        if let Some(fetch) = self.fetches.0.get_mut(&hash) {
-            fetch.suspects.insert(answer.from);
-            fetch.last = Failure::WrongBytes;
-        }
-        step.done(answer.from, answer.id);
-        if answer.hops == 0 {
-            self.condemn(step, answer.from, Misdeed::WrongBytes);
-        }
-        self.lose_way(step, hash, &answer.from);
-    }
-
     /// A neighbour gives no (further) part: another way, another neighbour, or a new search.
     fn lose_way(&mut self, step: &mut Step<'_>, hash: Hash, peer: &NodeId) {
         let Some(fetch) = self.fetches.0.get_mut(&hash) else {
@@ -389,33 +312,6 @@ impl Bodies {
                 units,
             },
         );
-    }
-
-    /// Somebody who was asked refuses; true where that fits something under way.
-    pub(super) fn on_fetch_refused(
-        &mut self,
-        step: &mut Step<'_>,
-        from: NodeId,
-        id: RequestId,
-        refusal: Refusal,
-    ) -> bool {
-        let Some(hash) = self.fetches.by_id(&id) else {
-            return false;
-        };
-        let fetch = self.fetches.0.get_mut(&hash);
-        let asked = fetch.filter(|fetch| {
-            let search = fetch.search.as_ref();
-            search.is_some_and(|search| search.asked.get(&from) == Some(&true))
-        });
-        let Some(fetch) = asked else {
-            return false;
-        };
-        // "Not for you" says more than that somebody else was asked already.
-        if refusal != Refusal::Asked {
-            fetch.last = Failure::Refused(refusal);
-        }
-        self.lose_way(step, hash, &from);
-        true
     }
 
     pub(super) fn drop_ways_of(&mut self, step: &mut Step<'_>, peer: &NodeId) {

@@ -32,8 +32,8 @@ struct Route {
     named: bool,
     /// While nobody answers: what to ask the next neighbour.
     request: Option<Box<BodyRequest>>,
-    /// Who was asked, and whether an answer may still come.
-    asked: BTreeMap<NodeId, bool>,
+    /// Who was asked, and how many answers may still come.
+    asked: BTreeMap<NodeId, u8>,
     /// Who answers.
     next: Option<NodeId>,
     /// Parts that were asked for and did not pass yet.
@@ -92,13 +92,21 @@ impl Routes {
 impl Route {
     /// Those who have to be told that nobody waits for them.
     fn waiting_on(&self) -> BTreeSet<NodeId> {
-        let open = self.asked.iter().filter(|(_, open)| **open);
+        let open = self.asked.iter().filter(|(_, open)| **open > 0);
         open.map(|(node, _)| *node).chain(self.next).collect()
     }
 }
 
 fn wish_of(claim: &BodyClaim) -> (Hash, NodeId) {
     (claim.hash, claim.node)
+}
+
+fn ask(step: &mut Step<'_>, to: NodeId, hops_left: u8, request: &BodyRequest) {
+    let message = BodyMessage::Request {
+        hops_left: hops_left.saturating_sub(1),
+        request: Box::new(request.clone()),
+    };
+    step.send(to, message);
 }
 
 impl Bodies {
@@ -120,15 +128,21 @@ impl Bodies {
         if let Some(route) = self.routes.routes.get_mut(&id) {
             // It came by a longer way first: by this one it reaches further.
             let reaches_further = route.next.is_none() && hops_left > route.hops_left;
-            if !reaches_further || route.previous == from {
+            if !reaches_further {
                 step.refuse(from, id, Refusal::Asked);
                 return;
             }
             step.refuse(route.previous, id, Refusal::Asked);
             route.previous = from;
             route.hops_left = hops_left;
-            route.asked.clear();
-            self.ask_on(step, id);
+            for (node, open) in route.asked.iter_mut().take(BODY_FAN_OUT) {
+                if let Some(request) = &route.request {
+                    ask(step, *node, hops_left, request);
+                    // Each copy is answered by itself: a late refusal of the first says nothing.
+                    *open = open.saturating_add(1);
+                    self.counters.passed_on += 1;
+                }
+            }
             return;
         }
         let recent = self.routes.once.get(&wish);
@@ -185,7 +199,7 @@ impl Bodies {
         };
         let mut without: BTreeSet<NodeId> = route.asked.keys().copied().collect();
         without.extend([route.previous, route.wish.1]);
-        let open = route.asked.values().filter(|open| **open).count();
+        let open = route.asked.values().filter(|open| **open > 0).count();
         let room = BODY_FAN_OUT
             .saturating_sub(open)
             .min(BODY_ASKED_MAX.saturating_sub(route.asked.len()));
@@ -197,15 +211,11 @@ impl Bodies {
             return;
         };
         for node in candidates.into_iter().take(room) {
-            let message = BodyMessage::Request {
-                hops_left: route.hops_left - 1,
-                request: request.clone(),
-            };
-            step.send(node, message);
-            route.asked.insert(node, true);
+            ask(step, node, route.hops_left, request);
+            route.asked.insert(node, 1);
             self.counters.passed_on += 1;
         }
-        if !route.asked.values().any(|open| *open) {
+        if route.asked.values().all(|open| *open == 0) {
             let previous = route.previous;
             // The wish stays noted: who was just refused is not asked on again at once.
             self.routes.routes.remove(&id);
@@ -222,7 +232,7 @@ impl Bodies {
             return false;
         }
         let from = answer.from;
-        if route.next.is_none() && route.asked.get(&from) == Some(&true) {
+        if route.next.is_none() && route.asked.get(&from).is_some_and(|open| *open > 0) {
             if answer.unit != Unit::Outline {
                 return false;
             }
@@ -282,6 +292,10 @@ impl Bodies {
         let Some(route) = self.routes.routes.get_mut(&id) else {
             return false;
         };
+        if route.next == Some(from) && refusal == Refusal::Asked {
+            // It answers already; what it refuses is a second copy.
+            return true;
+        }
         if route.next == Some(from) {
             let previous = route.previous;
             self.routes.end(&id);
@@ -289,8 +303,13 @@ impl Bodies {
             return true;
         }
         match route.asked.get_mut(&from) {
-            Some(open) if *open => {
-                *open = false;
+            Some(open) if *open > 0 => {
+                // A neighbour that is gone answers nothing more.
+                *open = if refusal == Refusal::Gone {
+                    0
+                } else {
+                    *open - 1
+                };
                 self.ask_on(step, id);
                 true
             }
