@@ -72,3 +72,15 @@ pub const BODY_ASKED_MAX: usize = 8;
 pub const BODY_REQUEST_FRESH_MS: u64 = 10 * 60_000;
 /// A request for a body with its certificates: it is kept while it is passed on.
 pub const BODY_REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// Home managers that one node keeps.
+pub const HOMES_MAX: usize = 2;
+/// Neighbours that one node keeps.
+pub const NEIGHBOURS_MAX: usize = 4;
+/// Neighbours suggested in one message.
+pub const SUGGESTIONS_MAX: usize = 8;
+/// Nodes whose presence one manager holds.
+pub const PRESENCES_MAX: usize = 200_000;
+/// A presence, without its signature.
+pub const PRESENCE_BYTES_MAX: usize = 256;
+/// Other managers that one manager keeps a link to.
+pub const MANAGER_LINKS_MAX: usize = 128;

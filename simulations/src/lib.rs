@@ -1,1 +1,16 @@
-//! Seeded simulator of whole fleets.
+//! Seeded, single-threaded simulator of whole fleets, in virtual time, over the shipped machines.
+//!
+//! One seed replays everything. Faults run until the work is done, then the network heals and the
+//! fleet has to converge: safety first, then liveness. What is asserted is in [`invariants`].
+
+pub mod disk;
+pub mod fleet;
+pub mod forge;
+pub mod invariants;
+pub mod network;
+pub mod node;
+pub mod plan;
+pub mod report;
+pub mod run;
+pub mod scheme;
+pub mod world;

@@ -1,2 +1,108 @@
-//! Runs seeds.
-fn main() {}
+//! Runs seeds: one that is named, so many, or one after the other until told to stop.
+#![expect(clippy::print_stdout, reason = "this program's output is its report")]
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use regatta_protocol::limits::DAY_MS;
+use regatta_simulations::report::Outcome;
+use regatta_simulations::run::{self, Spec};
+use regatta_simulations::scheme::Scheme;
+
+/// Simulates whole fleets from seeds; a failing seed prints the command that replays it.
+#[derive(Debug, Parser)]
+#[command(name = "regatta-simulations", version)]
+struct Arguments {
+    /// Run this seed alone and say what was done.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Run so many seeds, from --from on; without --seed and --seeds, until told to stop.
+    #[arg(long, conflicts_with = "seed")]
+    seeds: Option<u64>,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    /// Nodes of each fleet, managers among them.
+    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    nodes: u32,
+    /// Managers among them; by default as the size suggests.
+    #[arg(long)]
+    managers: Option<u32>,
+    /// Minutes of virtual time that the storm lasts.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=43_200))]
+    minutes: u64,
+    /// Real Ed25519 signatures instead of cheap ones.
+    #[arg(long)]
+    real_signatures: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Some(seed) = arguments.seed {
+        let outcome = one(&arguments, seed);
+        println!("{outcome}");
+        return exit_code(outcome.is_good());
+    }
+    let mut ran = 0_u64;
+    let mut events = 0_u64;
+    let started = Instant::now();
+    for seed in arguments.from.. {
+        if arguments.seeds.is_some_and(|seeds| ran >= seeds) {
+            break;
+        }
+        let outcome = one(&arguments, seed);
+        ran += 1;
+        events += outcome.events();
+        if !outcome.is_good() {
+            println!("{outcome}");
+            println!("replay: {}", replay(&arguments, seed));
+            return exit_code(false);
+        }
+        if ran.is_multiple_of(100) {
+            println!(
+                "{ran} seeds, {events} events, all good, {:.0?}",
+                started.elapsed()
+            );
+        }
+    }
+    println!(
+        "{ran} seeds, {events} events, all good, {:.1?}",
+        started.elapsed()
+    );
+    exit_code(true)
+}
+
+fn one(arguments: &Arguments, seed: u64) -> Outcome {
+    let nodes = arguments.nodes as usize;
+    let mut spec = Spec::of_seed(seed, nodes);
+    if let Some(managers) = arguments.managers {
+        spec.managers = (managers as usize).clamp(1, nodes);
+    }
+    if arguments.real_signatures {
+        spec.scheme = Scheme::Real;
+    }
+    run::whole(&spec, arguments.minutes.min(30 * DAY_MS / 60_000))
+}
+
+fn replay(arguments: &Arguments, seed: u64) -> String {
+    let mut command = format!(
+        "cargo run -p regatta-simulations --release -- --seed {seed} --nodes {} --minutes {}",
+        arguments.nodes, arguments.minutes
+    );
+    if let Some(managers) = arguments.managers {
+        command += &format!(" --managers {managers}");
+    }
+    if arguments.real_signatures {
+        command += " --real-signatures";
+    }
+    command
+}
+
+fn exit_code(good: bool) -> ExitCode {
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

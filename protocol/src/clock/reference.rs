@@ -1,4 +1,7 @@
 //! Reference time: the lower median of what managers lately signed, never below its stored floor.
+//!
+//! A median over more than half of the managers that tell time is firm: it holds against what a
+//! single one said before. Where fewer are heard, the highest floor of those heard so far holds.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +12,8 @@ use crate::crypto::sign::{Context, Sign, Signature};
 use crate::ident::{FleetId, NodeId, Serial};
 use crate::machine::Millis;
 
-/// How long a signed time speaks after it was heard.
-const FRESH_MS: u64 = 24 * 60 * 60 * 1000;
+/// How long a signed time speaks after it was heard: several exchanges of digests.
+const FRESH_MS: u64 = 15 * 60 * 1000;
 /// Signers that are remembered.
 const SIGNERS_MAX: usize = 64;
 
@@ -56,6 +59,8 @@ pub struct Floor {
     pub by: NodeId,
     /// The time.
     pub at: Millis,
+    /// Whether more than half of the managers that tell time stood behind it.
+    pub firm: bool,
 }
 
 impl Wire for Floor {
@@ -74,7 +79,10 @@ struct Heard {
 #[derive(Clone, Debug, Default)]
 pub struct ReferenceTime {
     heard: BTreeMap<NodeId, Heard>,
-    floors: BTreeMap<NodeId, Millis>,
+    /// How many managers tell time.
+    tellers: usize,
+    /// For each signer the highest median that was its word, alone and with a majority behind it.
+    floors: BTreeMap<(NodeId, bool), Millis>,
     own_wall: Millis,
     own_at: Millis,
 }
@@ -85,7 +93,7 @@ impl ReferenceTime {
     pub fn restore(floors: impl IntoIterator<Item = Floor>) -> Self {
         let floors = floors
             .into_iter()
-            .map(|floor| (floor.by, floor.at))
+            .map(|floor| ((floor.by, floor.firm), floor.at))
             .collect();
         Self {
             floors,
@@ -98,6 +106,21 @@ impl ReferenceTime {
         (self.own_wall, self.own_at) = (wall, now);
     }
 
+    /// How many managers tell time, as trust says.
+    pub fn set_tellers(&mut self, tellers: usize) {
+        self.tellers = tellers;
+    }
+
+    /// Whether a claim is worth checking: enough later than what its signer said last, or the first
+    /// for long.
+    #[must_use]
+    pub fn would_take(&self, now: Millis, claim: &TimeClaim) -> bool {
+        const STEP_MS: u64 = 5_000;
+        self.heard.get(&claim.by).is_none_or(|heard| {
+            heard.time.claim.at.plus(STEP_MS) <= claim.at || !is_fresh(heard, now)
+        })
+    }
+
     /// Takes a signed time whose signature and certificate were checked. Gives the floor to store,
     /// where one rises; an older word of the same signer is passed over.
     pub fn take(&mut self, now: Millis, time: SignedTime) -> Option<Floor> {
@@ -105,66 +128,78 @@ impl ReferenceTime {
         let newer = self
             .heard
             .get(&by)
-            .is_none_or(|heard| heard.time.claim.at < time.claim.at);
+            .is_none_or(|heard| heard.time.claim.at < time.claim.at || !is_fresh(heard, now));
         let room = self.heard.contains_key(&by) || self.heard.len() < SIGNERS_MAX;
         if !newer || !room {
             return None;
         }
         self.heard.insert(by, Heard { time, at: now });
         let floor = self.median(now)?;
+        let key = (floor.by, floor.firm);
+        // A floor is stored in steps, so that a disk is not written for every word.
+        const STEP_MS: u64 = 60_000;
         let risen = self
             .floors
-            .get(&floor.by)
-            .is_none_or(|known| *known < floor.at);
+            .get(&key)
+            .is_none_or(|known| known.plus(STEP_MS) <= floor.at);
         if !risen {
             return None;
         }
-        self.floors.insert(floor.by, floor.at);
+        self.floors.insert(key, floor.at);
         Some(floor)
-    }
-
-    /// Whether a claim is worth checking: enough later than what its signer said last.
-    #[must_use]
-    pub fn would_take(&self, claim: &TimeClaim) -> bool {
-        const STEP_MS: u64 = 5_000;
-        self.heard
-            .get(&claim.by)
-            .is_none_or(|heard| heard.time.claim.at.plus(STEP_MS) <= claim.at)
     }
 
     /// Forgets what a signer said: an order stopped it.
     pub fn discard(&mut self, by: &NodeId) {
         self.heard.remove(by);
-        self.floors.remove(by);
+        self.floors.retain(|(signer, _), _| signer != by);
     }
 
     /// Everybody whose word is remembered.
     pub fn signers(&self) -> impl Iterator<Item = &NodeId> {
-        self.heard.keys().chain(self.floors.keys())
+        self.heard
+            .keys()
+            .chain(self.floors.keys().map(|(signer, _)| signer))
     }
 
     fn median(&self, now: Millis) -> Option<Floor> {
         let mut words: Vec<(Millis, NodeId)> = self
             .heard
             .iter()
-            .filter(|(_, heard)| now.since(heard.at) <= FRESH_MS)
+            .filter(|(_, heard)| is_fresh(heard, now))
             .map(|(by, heard)| (heard.time.claim.at.plus(now.since(heard.at)), *by))
             .collect();
         words.sort_unstable();
         let lower_middle = words.len().checked_sub(1)? / 2;
-        words
-            .get(lower_middle)
-            .map(|(at, by)| Floor { by: *by, at: *at })
+        let firm = 2 * words.len() > self.tellers;
+        words.get(lower_middle).map(|(at, by)| Floor {
+            by: *by,
+            at: *at,
+            firm,
+        })
     }
 
     /// What time it is.
     #[must_use]
     pub fn read(&self, now: Millis) -> Millis {
-        let spoken = match self.median(now) {
+        let median = self.median(now);
+        let firm = median.is_some_and(|median| median.firm);
+        let spoken = match median {
             Some(median) => median.at,
-            None => self.own_wall.plus(now.since(self.own_at)),
+            None => self.own(now),
         };
-        self.floors.values().copied().fold(spoken, Millis::max)
+        self.floors
+            .iter()
+            .filter(|((_, of_majority), _)| *of_majority || !firm)
+            .map(|(_, at)| *at)
+            .fold(spoken, Millis::max)
+    }
+
+    /// When a word that speaks now will have aged, so that the time may read otherwise.
+    #[must_use]
+    pub fn ages_at(&self, now: Millis) -> Option<Millis> {
+        let fresh = self.heard.values().filter(|heard| is_fresh(heard, now));
+        fresh.map(|heard| heard.at.plus(FRESH_MS + 1)).min()
     }
 
     /// Whether a manager's word is behind what [`Self::read`] gives.
@@ -190,8 +225,14 @@ impl ReferenceTime {
 
     /// The floors, to store.
     pub fn floors(&self) -> impl Iterator<Item = Floor> + '_ {
-        self.floors
-            .iter()
-            .map(|(by, at)| Floor { by: *by, at: *at })
+        self.floors.iter().map(|((by, firm), at)| Floor {
+            by: *by,
+            at: *at,
+            firm: *firm,
+        })
     }
+}
+
+fn is_fresh(heard: &Heard, now: Millis) -> bool {
+    now.since(heard.at) <= FRESH_MS
 }

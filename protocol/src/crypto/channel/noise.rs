@@ -1,10 +1,11 @@
-//! The only file that makes snow's objects: randomness from our generator, weak keys refused.
+//! The only file that names snow: randomness from our generator, weak keys refused, keys wiped.
 
+use snow::Builder;
 use snow::Error;
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
-use snow::{Builder, HandshakeState};
+pub(crate) use snow::{HandshakeState, TransportState};
 use zeroize::Zeroizing;
 
 use crate::prng::Prng;
@@ -15,7 +16,6 @@ pub(crate) const TAG_BYTES: usize = 16;
 pub(crate) const MESSAGE_BYTES_MAX: usize = 65_535;
 
 /// The patterns that we speak.
-#[expect(dead_code, reason = "the channel speaks IK and XX")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pattern {
     /// One way, to a key that is known: sealing.
@@ -35,6 +35,9 @@ impl Pattern {
         }
     }
 }
+
+/// snow refused: the bytes, or the order of things.
+pub(crate) type NoiseError = Error;
 
 /// What a handshake begins with.
 pub(crate) struct Setup<'a> {

@@ -329,6 +329,7 @@ impl Replica {
                 let copies = holders.len() + 1;
                 out.push(Effect::Replicated {
                     entry: *entry,
+                    by: from,
                     copies,
                 });
             }

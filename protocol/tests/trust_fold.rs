@@ -1,0 +1,10 @@
+//! The fold of trust: one state in any order of arrival, and the stories that it has to get right.
+
+#[path = "fold/fixture.rs"]
+mod fixture;
+#[path = "fold/history.rs"]
+mod history;
+#[path = "fold/orders.rs"]
+mod orders;
+#[path = "fold/state.rs"]
+mod state;

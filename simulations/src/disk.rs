@@ -1,0 +1,59 @@
+//! A node's disk: what was stored before a crash, and nothing else, is there after it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use regatta_protocol::clock::reference::Floor;
+use regatta_protocol::ident::Hash;
+use regatta_protocol::ledger::entry::{Entry, Parcel};
+
+/// What a node has stored.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    log: Vec<Arc<Entry>>,
+    by_hash: BTreeMap<Hash, u32>,
+    floors: Vec<Floor>,
+}
+
+impl Disk {
+    /// Keeps an entry.
+    pub fn store(&mut self, entry: &Arc<Entry>) {
+        let index = u32::try_from(self.log.len()).unwrap_or(u32::MAX);
+        self.by_hash.insert(entry.hash, index);
+        self.log.push(Arc::clone(entry));
+    }
+
+    /// Keeps a floor of reference time.
+    pub fn store_floor(&mut self, floor: Floor) {
+        self.floors
+            .retain(|known| (known.by, known.firm) != (floor.by, floor.firm));
+        self.floors.push(floor);
+    }
+
+    /// Everything, in the order in which it was stored.
+    #[must_use]
+    pub fn entries(&self) -> &[Arc<Entry>] {
+        &self.log
+    }
+
+    /// The floors.
+    #[must_use]
+    pub fn floors(&self) -> &[Floor] {
+        &self.floors
+    }
+
+    /// Whether an entry is there.
+    #[must_use]
+    pub fn has(&self, hash: &Hash) -> bool {
+        self.by_hash.contains_key(hash)
+    }
+
+    /// The entry of a hash, to send.
+    #[must_use]
+    pub fn parcel(&self, hash: &Hash) -> Option<Parcel> {
+        let index = *self.by_hash.get(hash)?;
+        self.log
+            .get(index as usize)
+            .map(|entry| entry.parcel.clone())
+    }
+}
