@@ -15,7 +15,7 @@ mod scopes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::clock::reference::{ReferenceTime, SignedTime};
+use crate::clock::reference::{AgedTime, ReferenceTime, SignedTime};
 use crate::crypto::sign::Context;
 use crate::ident::{Hash, NodeId};
 use crate::ledger::entry::{Entry, LedgerId, Parcel};
@@ -32,6 +32,9 @@ use crate::trust::certificate::Capability;
 pub use crate::ledger::replica::event::{
     Alarm, Counters, Effect, Event, Misdeed, PeerInfo, Role, Settings,
 };
+
+/// Signed times that one digest may bring.
+const TIMES_TAKEN_MAX: usize = 8;
 
 /// A node's copy of the ledgers.
 #[derive(Clone, Debug)]
@@ -242,35 +245,47 @@ impl Replica {
         out.push(Effect::Judged);
     }
 
-    fn take_times(&mut self, now: Millis, times: &[SignedTime], out: &mut Vec<Effect>) {
-        for time in times.iter().take(4) {
-            let judgement = self.holdings.judgement();
-            let record = self.holdings.record();
-            let Some(certificate) = record.managers().get(&time.claim.serial) else {
+    fn take_times(&mut self, now: Millis, from: NodeId, times: &[AgedTime], out: &mut Vec<Effect>) {
+        let of_manager = self
+            .peers
+            .get(&from)
+            .is_some_and(|peer| peer.info.role == Role::Manager);
+        for aged in times.iter().take(TIMES_TAKEN_MAX) {
+            if !self.time.would_take(now, &aged.time.claim) || !self.may_tell(&aged.time) {
                 continue;
-            };
-            let may = certificate.node == time.claim.by
-                && certificate.window.from <= time.claim.at
-                && time.claim.at <= judgement.end_of(&time.claim.serial, certificate)
-                && !judgement.stopped_keys.contains(&certificate.keys.sign)
-                && certificate
-                    .grants
-                    .iter()
-                    .any(|grant| grant.capability == Capability::Time);
-            let bytes = crate::codec::encode(&time.claim);
-            let signed = may
-                && self.time.would_take(now, &time.claim)
-                && record.verify().verify(
-                    &certificate.keys.sign,
-                    Context::Time,
-                    &record.fleet(),
-                    &bytes,
-                    &time.signature,
-                );
-            if signed && let Some(floor) = self.time.take(now, *time) {
+            }
+            let age_ms = if of_manager { aged.age_ms } else { 0 };
+            let aged = AgedTime { age_ms, ..*aged };
+            if let Some(floor) = self.time.take(now, aged) {
                 out.push(Effect::StoreFloor(floor));
             }
         }
+    }
+
+    /// Whether a signed time is the word of a manager who may say what time it is, under a
+    /// certificate that covers that very time.
+    fn may_tell(&self, time: &SignedTime) -> bool {
+        let claim = &time.claim;
+        let judgement = self.holdings.judgement();
+        let record = self.holdings.record();
+        let Some(certificate) = record.managers().get(&claim.serial) else {
+            return false;
+        };
+        let may = certificate.node == claim.by
+            && certificate.window.from <= claim.at
+            && claim.at <= judgement.end_of(&claim.serial, certificate)
+            && !judgement.stopped_keys.contains(&certificate.keys.sign)
+            && certificate
+                .grants
+                .iter()
+                .any(|grant| grant.capability == Capability::Time);
+        may && record.verify().verify(
+            &certificate.keys.sign,
+            Context::Time,
+            &record.fleet(),
+            &crate::codec::encode(claim),
+            &time.signature,
+        )
     }
 
     fn receive(

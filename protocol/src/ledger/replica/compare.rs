@@ -1,6 +1,6 @@
 //! Comparing what two replicas hold: digests first, heads where they differ, trust before all else.
 
-use crate::clock::reference::SignedTime;
+use crate::clock::reference::AgedTime;
 use crate::ident::{Hash, NodeId};
 use crate::ledger::digest::{in_group, sorted_leaves};
 use crate::ledger::message::{Digest, Group, HeadsPage, LedgerHeads, Message};
@@ -61,11 +61,11 @@ impl Replica {
         self.put_off_digest(now, to);
     }
 
-    fn times(&mut self, now: Millis) -> Vec<SignedTime> {
+    fn times(&mut self, now: Millis) -> Vec<AgedTime> {
         if let Some(time) = self.sign_time(now) {
-            self.time.take(now, time);
+            self.time.take(now, AgedTime { time, age_ms: 0 });
         }
-        self.time.latest(TIMES_MAX)
+        self.time.latest(now, TIMES_MAX)
     }
 
     /// The scopes that an agent and this peer both may hold.
@@ -155,7 +155,7 @@ impl Replica {
         digest: &Digest,
         out: &mut Vec<Effect>,
     ) {
-        self.take_times(now, &digest.times, out);
+        self.take_times(now, from, &digest.times, out);
         self.settle(now, out);
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.theirs = Some(Digest {
@@ -195,6 +195,27 @@ impl Replica {
         if same {
             self.author.agreed_with_a_peer();
         }
+    }
+
+    /// Whether this node holds exactly what a peer last said that it holds.
+    pub(super) fn is_in_step(&mut self, peer: &NodeId) -> bool {
+        let theirs = self.peers.get(peer).and_then(|peer| peer.theirs.clone());
+        let Some(theirs) = theirs else { return false };
+        let of_managers = theirs
+            .managers
+            .filter(|_| self.me.role == Role::Manager)
+            .is_none_or(|hash| hash == self.holdings.digest(Group::Managers));
+        let of_scopes = theirs
+            .scopes
+            .filter(|_| self.me.role == Role::Manager)
+            .is_none_or(|hash| {
+                let (digests, chains) = self.holdings.scopes();
+                hash == digests.scopes(chains)
+            });
+        of_managers
+            && of_scopes
+            && theirs.trust == self.holdings.digest(Group::Trust)
+            && theirs.fleet == self.holdings.digest(Group::Fleet)
     }
 
     /// Trust is in step with a peer: whatever waited for it may go on.

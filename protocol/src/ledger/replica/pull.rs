@@ -247,14 +247,12 @@ impl Replica {
         let Some(peer) = self.peers.get(&from) else {
             return;
         };
-        let (agreed, theirs) = (peer.agreed, peer.theirs.clone());
-        let trust = self.holdings.digest(Group::Trust);
-        if !agreed {
+        if !peer.agreed {
             // All heads of trust that the peer named are held now.
             self.agree(now, from, true, out);
-        } else if theirs.is_some_and(|theirs| {
-            theirs.trust != trust || theirs.fleet != self.holdings.digest(Group::Fleet)
-        }) {
+        } else if self.is_in_step(&from) {
+            self.author.agreed_with_a_peer();
+        } else {
             self.hasten_digest(now, from, 200);
         }
     }
