@@ -6,5 +6,7 @@ mod fixture;
 mod history;
 #[path = "fold/orders.rs"]
 mod orders;
+#[path = "fold/scenarios.rs"]
+mod scenarios;
 #[path = "fold/state.rs"]
 mod state;

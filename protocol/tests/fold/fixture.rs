@@ -431,18 +431,20 @@ pub fn verdict(entry: &Entry) -> VerdictId {
     verdict_id(&entry.hash, 0)
 }
 
-/// Offers entries again and again until nothing new is taken, as replication does.
+/// Offers entries again and again until nothing new is taken, as replication does; what the root
+/// says is taken from entries that are not.
 pub fn deliver<'a>(holdings: &mut Holdings, entries: impl IntoIterator<Item = &'a Entry>) {
     let mut open: Vec<&Entry> = entries.into_iter().collect();
     loop {
-        let before = open.len();
+        let taken = |holdings: &Holdings| holdings.record().statements().count();
+        let before = (open.len(), taken(holdings));
         open.retain(|entry| {
             !matches!(
                 holdings.offer(entry),
                 Offered::Added { .. } | Offered::Duplicate
             )
         });
-        if open.len() == before || open.is_empty() {
+        if open.is_empty() || before == (open.len(), taken(holdings)) {
             return;
         }
     }
