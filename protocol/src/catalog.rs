@@ -154,6 +154,8 @@ pub struct Catalog {
     revisions: BTreeMap<RevisionId, HeldRevision>,
     documents: BTreeMap<DocumentKey, Document>,
     heads: BTreeMap<DocumentKey, Heads>,
+    /// Documents whose heads are still to be read from what was weighed.
+    undecided: BTreeSet<DocumentKey>,
 }
 
 impl Document {
@@ -302,21 +304,27 @@ impl Catalog {
         taken
     }
 
-    /// Says how a revision stands, and decides its document.
+    /// Says how a revision stands; [`Self::decide`] says what follows.
     pub fn weigh(&mut self, id: RevisionId, standing: Standing) {
         let Some(held) = self.revisions.get(&id) else {
             return;
         };
         let key = held.document();
         let document = self.documents.entry(key.clone()).or_default();
-        if document.standings.get(&id) == Some(&standing) {
-            return;
+        if document.standings.get(&id) != Some(&standing) {
+            document.weigh(id, standing, &self.revisions);
+            self.undecided.insert(key);
         }
-        document.weigh(id, standing, &self.revisions);
-        match document.heads() {
-            Some(heads) => self.heads.insert(key, heads),
-            None => self.heads.remove(&key),
-        };
+    }
+
+    /// Decides the documents of which something was weighed anew.
+    pub fn decide(&mut self) {
+        for key in std::mem::take(&mut self.undecided) {
+            match self.documents.get(&key).and_then(Document::heads) {
+                Some(heads) => self.heads.insert(key, heads),
+                None => self.heads.remove(&key),
+            };
+        }
     }
 
     /// The names of all revisions that are held.

@@ -4,7 +4,13 @@
 mod fixture;
 #[path = "fold/history.rs"]
 mod history;
+#[path = "fold/invites.rs"]
+mod invites;
 #[path = "fold/orders.rs"]
 mod orders;
+#[path = "fold/scenarios.rs"]
+mod scenarios;
 #[path = "fold/state.rs"]
 mod state;
+#[path = "fold/stewards.rs"]
+mod stewards;

@@ -343,6 +343,7 @@ impl Holdings {
             self.behind.due.pop_first();
             self.weigh(id);
         }
+        self.catalog.decide();
         changed
     }
 

@@ -79,13 +79,18 @@ fn cut_by_orders(marks: &mut Marks, ledger: &LedgerId, chain: &Chain, judgement:
     }
 }
 
-/// Step 2: below the first fork of each hand.
-fn cut_at_forks(marks: &mut Marks, chain: &Chain) {
-    cut_forks_but(marks, chain, |_| false);
+/// Links that the root's orders name as counting, or that stand before one. Such a head settles a
+/// fork: the root knows which branch is the manager's.
+fn ordered(ledger: &LedgerId, chain: &Chain, judgement: &Judgement) -> Vec<bool> {
+    let of_ledger = (ledger.kind, ledger.scope);
+    let cuts = chain.signers().iter();
+    let limits = cuts.filter_map(|signer| judgement.cuts.get(&signer.key)?.ledgers.get(&of_ledger));
+    let heads = limits.flatten().flatten();
+    chain.at_or_before(heads.filter(|head| chain.find(&head.hash).is_some()))
 }
 
 /// The branch of the earliest testimony counts, to the furthest head testified on it.
-fn follow_testimony(marks: &mut Marks, chain: &Chain, testimony: &[Testimony]) {
+fn testified(chain: &Chain, testimony: &[Testimony]) -> Vec<bool> {
     let mut furthest: Option<LinkId> = None;
     let seen = testimony.iter().flat_map(|testimony| &testimony.heads);
     for id in seen.filter_map(|head| chain.find(&head.hash)) {
@@ -95,11 +100,8 @@ fn follow_testimony(marks: &mut Marks, chain: &Chain, testimony: &[Testimony]) {
             known => known,
         };
     }
-    let Some(furthest) = furthest else {
-        return cut_at_forks(marks, chain);
-    };
-    let path: BTreeSet<LinkId> = chain.upwards(furthest).collect();
-    cut_forks_but(marks, chain, |id| path.contains(&id));
+    let head = furthest.map(|id| chain.head(id));
+    chain.at_or_before(head.iter())
 }
 
 /// Unmarks each forked link, and what the same hand wrote behind it, unless it is `excepted`. Behind
@@ -221,12 +223,14 @@ pub(crate) fn marks(
     cut_by_orders(&mut marks, ledger, chain, judgement);
     let none = Vec::new();
     let testimony = judgement.testimony.get(ledger).unwrap_or(&none);
-    if !chain.forked().is_empty() {
-        match forks {
-            Forks::Followed => follow_testimony(&mut marks, chain, testimony),
-            Forks::Cut => cut_at_forks(&mut marks, chain),
-            Forks::Ignored => {}
-        }
+    if !chain.forked().is_empty() && forks != Forks::Ignored {
+        let ordered = ordered(ledger, chain, judgement);
+        let testified = match forks {
+            Forks::Followed => testified(chain, testimony),
+            _ => vec![false; chain.len()],
+        };
+        let excepted = |id: LinkId| ordered[id.index()] || testified[id.index()];
+        cut_forks_but(&mut marks, chain, excepted);
     }
     for signer in chain.signers() {
         if let Some(end) = judgement.lapsed.get(&signer.serial) {

@@ -169,7 +169,7 @@ impl Record {
             .map(|said| (&said.statement, said.carriers.iter()))
     }
 
-    /// Takes what the root says, by whatever way it came; true where something changes by it. What
+    /// Takes what the root says, by whatever way it came; true where it holds and is new. What
     /// no known root signed is not kept: whoever brought it may bring it again.
     pub fn take_statement(&mut self, statement: &Statement) -> bool {
         if !self.check(statement) {
@@ -178,7 +178,8 @@ impl Record {
         if matches!(statement, Statement::Rotate(_)) {
             self.recheck();
         }
-        self.count_again()
+        self.count_again();
+        true
     }
 
     /// Keeps a statement whose signatures hold; true where it was not kept yet.
@@ -288,7 +289,7 @@ impl Record {
     }
 
     /// Reads the statements anew: a rotation may bring some to count and others to lapse.
-    fn count_again(&mut self) -> bool {
+    fn count_again(&mut self) {
         let (mut managers, mut orders) = (BTreeMap::new(), BTreeMap::new());
         for said in self.said.values() {
             match &said.statement {
@@ -312,9 +313,7 @@ impl Record {
                 Statement::Rotate(_) => {}
             }
         }
-        let changed = managers != self.managers || orders != self.orders;
         (self.managers, self.orders) = (managers, orders);
-        changed
     }
 
     /// Reads what a trust entry brings that counts by itself, before anybody knows its author.
@@ -406,7 +405,10 @@ fn name_of(statement: &Statement) -> Option<StatementName> {
         }
         Statement::Order(order) => {
             order.decode().ok()?;
-            Some((u32::MAX, Hash::of(&order.bytes)))
+            // A later root may say again what an earlier one said: then it counts as long as either.
+            let mut named = order.bytes.to_vec();
+            named.extend_from_slice(&order.root.to_le_bytes());
+            Some((u32::MAX, Hash::of(&named)))
         }
     }
 }

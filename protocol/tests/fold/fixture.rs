@@ -14,6 +14,7 @@ use regatta_protocol::ledger::entry::{
     BodyRef, CODEC_BINCODE, Entry, EntryKind, Header, LedgerId, LedgerKind, SCHEME_ED25519,
 };
 use regatta_protocol::ledger::holdings::{Holdings, Offered};
+use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::limits::DAY_MS;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::selector::{Labels, Selector};
@@ -325,7 +326,25 @@ impl Hand {
         content: Vec<u8>,
         at: Millis,
     ) -> Entry {
-        let ledger = self.ledger(to);
+        self.append(self.ledger(to), kind, content, at)
+    }
+
+    /// Writes a revision into the ledger for one device alone.
+    pub fn write_scoped(&mut self, device: NodeId, content: Vec<u8>, at: Millis) -> Entry {
+        let ledger = LedgerId {
+            scope: Some(device),
+            ..self.ledger(LedgerKind::Fleet)
+        };
+        self.append(ledger, EntryKind::REVISION, content, at)
+    }
+
+    /// Writes what a steward drafted.
+    pub fn draft(&mut self, draft: &Draft, at: Millis) -> Entry {
+        let content = draft.carried.as_ref().unwrap_or(&draft.payload).to_vec();
+        self.write(draft.ledger, draft.kind, content, at)
+    }
+
+    fn append(&mut self, ledger: LedgerId, kind: EntryKind, content: Vec<u8>, at: Millis) -> Entry {
         let before = self.heads.get(&ledger);
         let (payload, body) = if content.len() <= 600 {
             (content, None)
@@ -431,18 +450,20 @@ pub fn verdict(entry: &Entry) -> VerdictId {
     verdict_id(&entry.hash, 0)
 }
 
-/// Offers entries again and again until nothing new is taken, as replication does.
+/// Offers entries again and again until nothing new is taken, as replication does; what the root
+/// says is taken from entries that are not.
 pub fn deliver<'a>(holdings: &mut Holdings, entries: impl IntoIterator<Item = &'a Entry>) {
     let mut open: Vec<&Entry> = entries.into_iter().collect();
     loop {
-        let before = open.len();
+        let taken = |holdings: &Holdings| holdings.record().statements().count();
+        let before = (open.len(), taken(holdings));
         open.retain(|entry| {
             !matches!(
                 holdings.offer(entry),
                 Offered::Added { .. } | Offered::Duplicate
             )
         });
-        if open.len() == before || open.is_empty() {
+        if open.is_empty() || before == (open.len(), taken(holdings)) {
             return;
         }
     }

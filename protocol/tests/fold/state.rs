@@ -85,6 +85,7 @@ pub fn restored(fixture: &Fixture, entries: &[&Entry], reference: Millis) -> Hol
             break;
         }
     }
+    assert!(open.is_empty(), "all that was stored is taken back");
     holdings.settle(reference);
     holdings
 }
