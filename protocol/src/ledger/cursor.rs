@@ -9,12 +9,21 @@
 
 mod check;
 mod copies;
+mod event;
+mod fetch;
+#[cfg(test)]
+pub(crate) mod fixture;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod hostile;
+mod pull;
 mod schedule;
 pub mod state;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod torture;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,14 +32,16 @@ use crate::crypto::sign::{PublicKey, Verify};
 use crate::ident::{FleetId, NodeId};
 pub use crate::ledger::cursor::check::Kept;
 use crate::ledger::cursor::check::{Checker, Walk};
-use crate::ledger::cursor::copies::{Copying, Fetching};
+use crate::ledger::cursor::copies::Copying;
+pub use crate::ledger::cursor::event::{CursorEffect, CursorEvent};
+use crate::ledger::cursor::fetch::Fetching;
+use crate::ledger::cursor::pull::LIE_WEIGHT;
 use crate::ledger::cursor::schedule::{Key, Schedule, Task};
-use crate::ledger::cursor::state::{Cause, StreamState, Verdict};
+use crate::ledger::cursor::state::StreamState;
 use crate::ledger::entry::{LedgerId, LedgerKind};
 use crate::ledger::spool::message::{Item, Misbehaviour, PullMessage};
 use crate::ledger::spool::position::{Position, Span};
-use crate::ledger::spool::statement::{Standing, Statement, Word};
-use crate::limits::{PULL_HOLDERS_MAX, PULL_PAUSE_MS_MAX, PULL_TIMEOUT_MS};
+use crate::limits::PULL_HOLDERS_MAX;
 use crate::machine::{Machine, Millis};
 use crate::prng::Prng;
 
@@ -43,121 +54,6 @@ pub struct CursorArguments {
     pub fleet: FleetId,
     /// How signatures are checked.
     pub verify: Arc<dyn Verify>,
-}
-
-/// Everything that can happen to a reader.
-#[derive(Debug)]
-pub enum CursorEvent {
-    /// The driver: this stream may be read and stored; again when one of these changes.
-    Open {
-        /// The ledger.
-        ledger: LedgerId,
-        /// The device's keys, the newest first: an old backlog may be signed by an old key.
-        keys: Vec<PublicKey>,
-        /// Whether this manager pulls from the device; else it only takes copies.
-        pulls: bool,
-    },
-    /// The driver: stop reading this stream; its state is kept.
-    Close {
-        /// The ledger.
-        ledger: LedgerId,
-    },
-    /// The trust fold: the managers that may hold pulled ledgers, reachable or not.
-    Holders(BTreeSet<NodeId>),
-    /// The network: this device or manager can be spoken to.
-    Reached {
-        /// The peer.
-        peer: NodeId,
-    },
-    /// The network: this peer is gone.
-    Lost {
-        /// The peer.
-        peer: NodeId,
-    },
-    /// The network: a peer said something.
-    Received {
-        /// The peer.
-        from: NodeId,
-        /// What it said.
-        message: Box<PullMessage>,
-    },
-    /// The store, to `Store`: it is durable.
-    Stored {
-        /// The ledger.
-        ledger: LedgerId,
-        /// As in the effect.
-        token: u64,
-    },
-    /// The timer.
-    Wake,
-}
-
-/// Everything that a reader can ask for, to be performed in order.
-#[derive(Debug)]
-pub enum CursorEffect {
-    /// Store the items and the state in one durable write; answer with `Stored`.
-    Store {
-        /// The ledger.
-        ledger: LedgerId,
-        /// The generation in which these numbers stand: a part of their name in the store.
-        generation: u32,
-        /// To be given back.
-        token: u64,
-        /// What to store, under its numbers.
-        items: Vec<Kept>,
-        /// The new state of the stream.
-        state: Box<StreamState>,
-    },
-    /// Put the stored items of these numbers into the message, as many as fit, and send it.
-    Serve {
-        /// To whom.
-        to: NodeId,
-        /// A copy without items.
-        message: Box<PullMessage>,
-        /// The generation.
-        generation: u32,
-        /// The numbers; the items may take [`crate::limits::TELEMETRY_BATCH_BYTES_MAX`] in sum,
-        /// each at its [`Item::cost`].
-        span: Span,
-    },
-    /// Send this.
-    Send {
-        /// To whom.
-        to: NodeId,
-        /// What.
-        message: Box<PullMessage>,
-    },
-    /// Tell people: the device lost what it had written; what was read of it is kept.
-    Generation {
-        /// The ledger.
-        ledger: LedgerId,
-        /// The new generation.
-        generation: u32,
-        /// Why.
-        cause: Cause,
-    },
-    /// Tell people: the device says that other managers hold these numbers, and none of those
-    /// that can be reached does.
-    MissingElsewhere {
-        /// The ledger.
-        ledger: LedgerId,
-        /// The first of these ranges.
-        first: Span,
-        /// How many numbers in all.
-        numbers: u64,
-    },
-    /// Tell people: too many ranges are missing elsewhere; the stream is not read further.
-    Saturated {
-        /// The ledger.
-        ledger: LedgerId,
-    },
-    /// A peer did what no honest one does; nothing of it was taken.
-    Misbehaved {
-        /// The peer.
-        peer: NodeId,
-        /// What.
-        reason: Misbehaviour,
-    },
 }
 
 /// What is being stored.
@@ -308,7 +204,12 @@ impl Cursor {
         }
         if self.holders.contains(&peer) {
             for (key, stream) in &mut self.streams {
-                stream.peers.remove(&peer);
+                let left = stream.peers.remove(&peer);
+                if left.is_some_and(|mut copying| copying.land())
+                    && let Some(copies) = self.copies.get_mut(&peer)
+                {
+                    *copies = copies.saturating_sub(1);
+                }
                 stream.fetching = Fetching::default();
                 self.schedule.plan(*key, Task::Copy, now);
                 self.schedule.plan(*key, Task::Fetch, now);
@@ -387,7 +288,7 @@ impl Cursor {
         if let Err(reason) = done {
             out.push(CursorEffect::Misbehaved { peer: from, reason });
             if is_device {
-                self.pull_failed(now, key, 4);
+                self.pull_failed(now, key, LIE_WEIGHT);
             }
         }
     }
@@ -413,115 +314,6 @@ impl Cursor {
         state.timeline.extend(&walk);
         let items = walk.items.clone();
         Ok((Outcome::Store(state, items), walk))
-    }
-
-    fn batch(
-        &mut self,
-        now: Millis,
-        key: Key,
-        (after, head): (Position, Position),
-        items: Vec<Item>,
-        out: &mut Vec<CursorEffect>,
-    ) -> Result<(), Misbehaviour> {
-        let Some(stream) = self.streams.get(&key) else {
-            return Ok(());
-        };
-        // What answers another cursor is a late duplicate, or was overtaken by a copy.
-        if stream.storing.is_some() || after != stream.cursor() {
-            return Ok(());
-        }
-        match self.follow(stream, items)?.0 {
-            Outcome::Store(mut state, items) => {
-                // The device has its old disk back: then that is the present again.
-                let starts = &state.timeline.extent.starts;
-                state.retired.retain(|retired| !starts.has(*retired));
-                self.store(key, None, state, items, out);
-            }
-            Outcome::Nothing => {
-                // All is read; news may have overtaken this. A head that the device names without
-                // sending what leads to it counts nothing.
-                let heard = self.streams.get_mut(&key).map(|stream| &mut stream.heard);
-                let pause = if heard.map_or(0, std::mem::take) > after.number {
-                    0
-                } else if head == after {
-                    PULL_PAUSE_MS_MAX
-                } else {
-                    PULL_TIMEOUT_MS
-                };
-                self.rest(key, now.plus(pause));
-            }
-        }
-        Ok(())
-    }
-
-    fn open_standing(&self, stream: &Stream, statement: &Statement) -> Option<Standing> {
-        let verify = self.arguments.verify.as_ref();
-        match statement.open(&self.arguments.fleet, &stream.keys, verify)? {
-            Word::Standing(standing) if standing.ledger == stream.state.ledger => Some(standing),
-            _ => None,
-        }
-    }
-
-    fn standing(
-        &mut self,
-        now: Millis,
-        key: Key,
-        statement: &Statement,
-        out: &mut Vec<CursorEffect>,
-    ) -> Result<(), Misbehaviour> {
-        let Some(stream) = self.streams.get(&key) else {
-            return Ok(());
-        };
-        let standing = self
-            .open_standing(stream, statement)
-            .ok_or(Misbehaviour::Forged)?;
-        if stream.storing.is_some() || standing.asked != stream.cursor() {
-            return Ok(());
-        }
-        let verdict = stream.state.judge(&standing.extent, statement);
-        if matches!(verdict, Verdict::Nothing) {
-            self.pull_failed(now, key, 1);
-        }
-        self.turn(key, verdict, out);
-        Ok(())
-    }
-
-    /// Stores what follows from where a device stands.
-    fn turn(&mut self, key: Key, verdict: Verdict, out: &mut Vec<CursorEffect>) {
-        match verdict {
-            Verdict::Nothing => {}
-            Verdict::Behind(state) => {
-                let full = self
-                    .streams
-                    .get(&key)
-                    .is_some_and(|stream| stream.state.timeline.is_full());
-                if full {
-                    let ledger = state.ledger;
-                    return out.push(CursorEffect::Saturated { ledger });
-                }
-                self.store(key, None, state, Vec::new(), out);
-            }
-            Verdict::Lost(state, cause) => {
-                let (ledger, generation) = (state.ledger, state.generation);
-                self.store(key, None, state, Vec::new(), out);
-                out.push(CursorEffect::Generation {
-                    ledger,
-                    generation,
-                    cause,
-                });
-            }
-        }
-    }
-
-    fn news(&mut self, now: Millis, key: Key, head: Position) {
-        if let Some(stream) = self.streams.get_mut(&key)
-            && head.number > stream.cursor().number
-        {
-            stream.heard = head.number;
-            if !stream.flying && stream.failures == 0 {
-                self.schedule.plan(key, Task::Pull, now);
-            }
-        }
     }
 
     fn store(
@@ -560,11 +352,18 @@ impl Cursor {
         };
         if storing.state.generation != stream.state.generation {
             // What others hold of an earlier generation says nothing about this one.
-            stream.peers.clear();
+            for (peer, mut copying) in std::mem::take(&mut stream.peers) {
+                if copying.land()
+                    && let Some(copies) = self.copies.get_mut(&peer)
+                {
+                    *copies = copies.saturating_sub(1);
+                }
+            }
             stream.fetching = Fetching::default();
         }
         stream.state = *storing.state;
         stream.failures = 0;
+        stream.fetching.refused = false;
         self.rest(key, now);
         self.acknowledge(key, None, out);
         if let Some(from) = storing.from {
@@ -593,29 +392,6 @@ impl Cursor {
         }
     }
 
-    /// Ends a pull, if one is on its way, and plans the next.
-    fn rest(&mut self, key: Key, next: Millis) {
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return;
-        };
-        if std::mem::take(&mut stream.flying) {
-            self.schedule.give_back(key);
-        }
-        self.schedule.plan(key, Task::Pull, next);
-    }
-
-    fn pull_failed(&mut self, now: Millis, key: Key, weight: u32) {
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return;
-        };
-        if stream.storing.is_some() {
-            return;
-        }
-        stream.failures = stream.failures.saturating_add(weight);
-        let pause = pause_ms(stream.failures, &mut self.prng);
-        self.rest(key, now.plus(pause));
-    }
-
     fn due(&mut self, now: Millis, key: Key, task: Task, out: &mut Vec<CursorEffect>) {
         match task {
             Task::Pull => {
@@ -632,50 +408,6 @@ impl Cursor {
             Task::Fetch => self.fetch_missing(now, key, out),
         }
     }
-
-    fn may_pull(&self, key: Key) -> bool {
-        self.reached.contains(&key.device)
-            && self
-                .streams
-                .get(&key)
-                .is_some_and(|stream| stream.pulls && !stream.keys.is_empty())
-    }
-
-    fn launch(&mut self, now: Millis, out: &mut Vec<CursorEffect>) {
-        while let Some(key) = self.schedule.next_pull() {
-            if !self.may_pull(key) {
-                self.schedule.give_back(key);
-                continue;
-            }
-            let Some(stream) = self.streams.get_mut(&key) else {
-                continue;
-            };
-            if stream.flying || stream.storing.is_some() {
-                // It is planned again when that is stored.
-                self.schedule.give_back(key);
-                continue;
-            }
-            stream.flying = true;
-            let cursor = stream.cursor();
-            let message = PullMessage::Pull {
-                ledger: stream.state.ledger,
-                cursor,
-                holders: stream.holders_of(cursor.number),
-            };
-            out.push(CursorEffect::Send {
-                to: key.device,
-                message: Box::new(message),
-            });
-            self.schedule
-                .plan(key, Task::Pull, now.plus(PULL_TIMEOUT_MS));
-        }
-    }
-}
-
-/// A pause that doubles with each failure, half of it by chance.
-fn pause_ms(failures: u32, prng: &mut Prng) -> u64 {
-    let pause = (1000_u64 << failures.min(16)).min(PULL_PAUSE_MS_MAX);
-    pause / 2 + prng.below(pause / 2 + 1)
 }
 
 impl Machine for Cursor {

@@ -3,14 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use crate::ident::{Hash, NodeId};
+use crate::ident::NodeId;
 use crate::ledger::cursor::check::first_number;
+use crate::ledger::cursor::pull::pause_ms;
 use crate::ledger::cursor::schedule::{Key, Task};
-use crate::ledger::cursor::{Cursor, CursorEffect, Outcome, Stream, pause_ms};
+use crate::ledger::cursor::state::Verdict;
+use crate::ledger::cursor::{Cursor, CursorEffect, Outcome, Stream};
 use crate::ledger::spool::message::{Item, Misbehaviour, PullMessage};
 use crate::ledger::spool::position::{Position, Span};
 use crate::ledger::spool::statement::Statement;
-use crate::limits::{COPIES_PER_PEER_MAX, PULL_PAUSE_MS_MAX, PULL_TIMEOUT_MS};
+use crate::limits::{COPIES_PER_PEER_MAX, PULL_TIMEOUT_MS};
 use crate::machine::Millis;
 
 /// How far one other manager is with one stream.
@@ -30,21 +32,6 @@ impl Copying {
         self.until = None;
         std::mem::take(&mut self.flying)
     }
-}
-
-/// The search for what is missing elsewhere.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Fetching {
-    /// Whom it asked, from which number on.
-    asked: Option<(NodeId, u64)>,
-    until: Option<Millis>,
-    /// Who has nothing of the range that is asked for.
-    absent: BTreeSet<NodeId>,
-    /// Which range it is at.
-    range: usize,
-    /// When it last asked somebody to be brought up to the present.
-    caught_up: Option<Millis>,
-    told: bool,
 }
 
 impl Cursor {
@@ -123,10 +110,10 @@ impl Cursor {
             from: copied.number + 1,
             to: cursor.number,
         });
-        let held = wanted.and_then(|wanted| stream.state.timeline.first_held(wanted));
+        let held = wanted.and_then(|wanted| stream.state.first_held(wanted));
         out.push(
-            match held.filter(|held| Some(held.from) == wanted.map(|wanted| wanted.from)) {
-                Some(span) => serve(stream, peer, span.from, span),
+            match held.filter(|(_, held)| Some(held.from) == wanted.map(|wanted| wanted.from)) {
+                Some(held) => serve(stream, peer, held.1.from, held),
                 None => offer(stream, peer),
             },
         );
@@ -142,82 +129,30 @@ impl Cursor {
         (head, standing): (Position, Option<Statement>),
         out: &mut Vec<CursorEffect>,
     ) -> Result<(), Misbehaviour> {
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return Ok(());
-        };
-        if stream.storing.is_some() {
-            return Ok(());
-        }
-        if stream.state.timeline.knows(&head) {
-            stream.peers.entry(from).or_default().copied = Some(head);
-            self.send_copied(key, from, out);
-            self.schedule.plan(key, Task::Copy, now);
-            return Ok(());
-        }
-        let Some(stream) = self.streams.get(&key) else {
+        let Some(stream) = self.streams.get(&key).filter(|it| it.storing.is_none()) else {
             return Ok(());
         };
         if let Some(statement) = standing {
             let word = self
                 .open_standing(stream, &statement)
                 .ok_or(Misbehaviour::Forged)?;
-            if stream.state.is_news(&word.extent) {
-                let verdict = stream.state.judge(&word.extent, &statement);
+            let verdict = stream.state.judge(&word.extent, &statement);
+            // What the other manager can send is better than a jump over it.
+            if stream.fetching.refused || !matches!(verdict, Verdict::Behind(_)) {
                 self.turn(key, verdict, out);
             }
         }
-        self.catch_up(now, key, from, out);
-        Ok(())
-    }
-
-    /// Asks another manager for what follows the cursor; not again while that may be on its way.
-    fn catch_up(&mut self, now: Millis, key: Key, from: NodeId, out: &mut Vec<CursorEffect>) {
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return;
+        let Some(stream) = self.streams.get_mut(&key).filter(|it| it.storing.is_none()) else {
+            return Ok(());
         };
-        let asked = stream.fetching.caught_up;
-        if stream.storing.is_some() || asked.is_some_and(|at| now < at) {
-            return;
-        }
-        stream.fetching.caught_up = Some(now.plus(PULL_TIMEOUT_MS / 4));
-        let cursor = stream.cursor();
-        out.push(CursorEffect::Send {
-            to: from,
-            message: Box::new(PullMessage::Fetch {
-                ledger: stream.state.ledger,
-                anchor: cursor,
-                from: cursor.number + 1,
-                to: u64::MAX,
-            }),
-        });
-    }
-
-    /// Another manager asks for a part of the stream.
-    pub(super) fn fetched(
-        &mut self,
-        key: Key,
-        from: NodeId,
-        anchor: Position,
-        wanted: Span,
-        out: &mut Vec<CursorEffect>,
-    ) {
-        let Some(stream) = self.streams.get(&key) else {
-            return;
-        };
-        let timeline = &stream.state.timeline;
-        let ours = if anchor.hash == Hash::ZERO {
-            timeline.extent.has(anchor.number, anchor.incarnation)
+        if stream.state.timeline.knows(&head) {
+            stream.peers.entry(from).or_default().copied = Some(head);
+            self.send_copied(key, from, out);
+            self.schedule.plan(key, Task::Copy, now);
         } else {
-            timeline.knows(&anchor)
-        };
-        let held = timeline.first_held(wanted).filter(|_| ours);
-        out.push(match held {
-            Some(span) => serve(stream, from, wanted.from, span),
-            None => CursorEffect::Send {
-                to: from,
-                message: Box::new(copy(stream, wanted.from)),
-            },
-        });
+            self.catch_up(now, key, from, out);
+        }
+        Ok(())
     }
 
     /// A part of the stream from another manager: pushed, or fetched.
@@ -242,6 +177,8 @@ impl Cursor {
                 stream.fetching.absent.insert(from);
                 stream.fetching.asked = None;
                 self.schedule.plan(key, Task::Fetch, now);
+            } else if asked == stream.cursor().number + 1 {
+                stream.fetching.refused = true;
             }
             return Ok(());
         };
@@ -298,49 +235,6 @@ impl Cursor {
         }
     }
 
-    fn fill(
-        &mut self,
-        key: Key,
-        from: NodeId,
-        (index, first): (usize, u64),
-        items: Vec<Item>,
-        out: &mut Vec<CursorEffect>,
-    ) -> Result<(), Misbehaviour> {
-        let Some(stream) = self.streams.get(&key) else {
-            return Ok(());
-        };
-        let Some(range) = stream.state.timeline.elsewhere.get(index) else {
-            return Ok(());
-        };
-        // A gap may begin before the range; the link is known at the range's own edge alone.
-        let start = first.max(range.span.from);
-        let after = range.after.filter(|_| first == range.span.from);
-        let at = Position {
-            number: start - 1,
-            hash: after.unwrap_or(Hash::ZERO),
-            ..Position::START
-        };
-        let walk = self
-            .checker(stream)
-            .walk(at, after.is_some(), range.span.to, items)?;
-        let whole = walk.at.number == range.span.to && walk.linked;
-        if whole && walk.at.hash != range.until {
-            return Err(Misbehaviour::Unlinked);
-        }
-        if walk.items.is_empty() {
-            return Ok(());
-        }
-        let mut state = Box::new(stream.state.clone());
-        state.timeline.fill(index, start, &walk);
-        if let Some(stream) = self.streams.get_mut(&key) {
-            stream.fetching.asked = None;
-            stream.fetching.absent.clear();
-            stream.fetching.until = None;
-        }
-        self.store(key, Some(from), state, walk.items, out);
-        Ok(())
-    }
-
     pub(super) fn send_copied(&mut self, key: Key, to: NodeId, out: &mut Vec<CursorEffect>) {
         if let Some(stream) = self.streams.get(&key) {
             let message = PullMessage::Copied {
@@ -368,96 +262,37 @@ impl Cursor {
         };
         if stream.state.timeline.knows(&head) {
             let copying = stream.peers.entry(from).or_default();
-            copying.copied = Some(head);
-            copying.failures = 0;
+            let before = copying.copied.replace(head);
+            if before != Some(head) {
+                copying.failures = 0;
+            }
+            let stream_head = stream.cursor().number;
             self.land(key, from);
             self.acknowledge(key, Some(head), out);
-            self.schedule.plan(key, Task::Copy, now);
+            let behind = head.number < stream_head;
+            if before == Some(head) && behind {
+                // What was sent did not help; not at once again.
+                self.back_off(now, key, from);
+            } else {
+                self.schedule.plan(key, Task::Copy, now);
+            }
         } else if head.number > stream.cursor().number {
             self.catch_up(now, key, from, out);
         }
     }
 
-    /// Asks one manager after the other for one range after the other.
-    pub(super) fn fetch_missing(&mut self, now: Millis, key: Key, out: &mut Vec<CursorEffect>) {
-        let peers: Vec<NodeId> = self.holders.intersection(&self.reached).copied().collect();
-        let Some(stream) = self.streams.get_mut(&key) else {
-            return;
-        };
-        let ranges = &stream.state.timeline.elsewhere;
-        let fetching = &mut stream.fetching;
-        let Some(first) = ranges.first() else {
-            fetching.told = false;
-            return;
-        };
-        if let Some(until) = fetching.until.filter(|until| *until > now)
-            && fetching.asked.is_some()
-        {
-            return self.schedule.plan(key, Task::Fetch, until);
+    fn back_off(&mut self, now: Millis, key: Key, peer: NodeId) {
+        let stream = self.streams.get_mut(&key);
+        if let Some(copying) = stream.and_then(|stream| stream.peers.get_mut(&peer)) {
+            copying.failures = copying.failures.saturating_add(1);
+            let until = now.plus(pause_ms(copying.failures, &mut self.prng));
+            copying.until = Some(until);
+            self.schedule.plan(key, Task::Copy, until);
         }
-        if let Some((silent, _)) = fetching.asked.take() {
-            fetching.absent.insert(silent);
-        }
-        let found = loop {
-            let Some(range) = ranges.get(fetching.range) else {
-                break None;
-            };
-            let peer = peers.iter().find(|peer| !fetching.absent.contains(peer));
-            if let Some(peer) = peer {
-                break Some((*peer, range.span));
-            }
-            fetching.range += 1;
-            fetching.absent.clear();
-            if peers.is_empty() {
-                break None;
-            }
-        };
-        let Some((peer, span)) = found else {
-            fetching.range = 0;
-            fetching.absent.clear();
-            if !std::mem::replace(&mut fetching.told, true) {
-                out.push(CursorEffect::MissingElsewhere {
-                    ledger: stream.state.ledger,
-                    first: first.span,
-                    numbers: ranges.iter().map(|range| range.span.count()).sum(),
-                });
-            }
-            let next = now.plus(PULL_PAUSE_MS_MAX);
-            return self.schedule.plan(key, Task::Fetch, next);
-        };
-        let until = now.plus(PULL_TIMEOUT_MS);
-        fetching.asked = Some((peer, span.from));
-        fetching.until = Some(until);
-        let starts = &stream.state.timeline.extent.starts;
-        let anchor = Position {
-            incarnation: starts.at(span.from).unwrap_or(Position::START.incarnation),
-            number: span.from,
-            hash: Hash::ZERO,
-        };
-        out.push(CursorEffect::Send {
-            to: peer,
-            message: Box::new(PullMessage::Fetch {
-                ledger: stream.state.ledger,
-                anchor,
-                from: span.from,
-                to: span.to,
-            }),
-        });
-        self.schedule.plan(key, Task::Fetch, until);
     }
 }
 
-impl Stream {
-    fn elsewhere_at(&self, number: u64) -> Option<usize> {
-        let ranges = &self.state.timeline.elsewhere;
-        let asked = self.fetching.asked.map(|(_, from)| from);
-        ranges.iter().position(|range| {
-            range.span.has(number) || number < range.span.from && asked == Some(range.span.from)
-        })
-    }
-}
-
-fn copy(stream: &Stream, from: u64) -> PullMessage {
+pub(super) fn copy(stream: &Stream, from: u64) -> PullMessage {
     PullMessage::Copy {
         ledger: stream.state.ledger,
         from,
@@ -466,12 +301,12 @@ fn copy(stream: &Stream, from: u64) -> PullMessage {
     }
 }
 
-fn serve(stream: &Stream, to: NodeId, from: u64, span: Span) -> CursorEffect {
+pub(super) fn serve(stream: &Stream, to: NodeId, from: u64, held: (u32, Span)) -> CursorEffect {
     CursorEffect::Serve {
         to,
         message: Box::new(copy(stream, from)),
-        generation: stream.state.generation,
-        span,
+        generation: held.0,
+        span: held.1,
     }
 }
 

@@ -2,84 +2,21 @@
 //! nodes that crash between any two effects. One seed replays everything.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
 
-use crate::clock::Stamp;
-use crate::codec::{self, Bytes};
-use crate::crypto::sign::{Context, PublicKey, Sign, Signature, Verify};
-use crate::ident::{FleetId, Hash, NodeId, Serial};
-use crate::ledger::cursor::state::StreamState;
-use crate::ledger::cursor::{Cursor, CursorArguments, CursorEffect, CursorEvent, Kept};
-use crate::ledger::entry::{Entry, EntryKind, LedgerId, LedgerKind, Parcel};
-use crate::ledger::spool::message::{Item, PullMessage};
-use crate::ledger::spool::position::{Position, Span};
-use crate::ledger::spool::state::SpoolState;
-use crate::ledger::spool::{
-    Draft, Indexed, Part, Pressure, Spool, SpoolArguments, SpoolEffect, SpoolEvent,
+use crate::codec;
+use crate::ident::{Hash, NodeId};
+use crate::ledger::cursor::fixture::{
+    DEVICE, DeviceDisk, KEY, LEDGER, ManagerDisk, draft, manager, restore_cursor, restore_spool,
 };
+use crate::ledger::cursor::{Cursor, CursorEffect, CursorEvent};
+use crate::ledger::entry::LedgerId;
+use crate::ledger::spool::message::{Item, PullMessage};
+use crate::ledger::spool::position::Span;
+use crate::ledger::spool::state::SpoolState;
+use crate::ledger::spool::{Part, Pressure, Spool, SpoolEffect, SpoolEvent};
 use crate::limits::TELEMETRY_BATCH_BYTES_MAX;
 use crate::machine::{Machine, Millis};
 use crate::prng::Prng;
-
-/// Signs by hashing: who knows the public key could forge, which no test does by accident.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Cheap(pub(crate) PublicKey);
-
-fn cheap(key: &PublicKey, context: Context, fleet: &FleetId, message: &[u8]) -> Signature {
-    let mut bytes = context.preimage(fleet, message);
-    bytes.extend_from_slice(&key.0.0);
-    Signature(Hash::of(&bytes), key.0)
-}
-
-impl Sign for Cheap {
-    fn public(&self) -> PublicKey {
-        self.0
-    }
-
-    fn sign(&self, context: Context, fleet: &FleetId, message: &[u8]) -> Signature {
-        cheap(&self.0, context, fleet, message)
-    }
-}
-
-impl Verify for Cheap {
-    fn verify(
-        &self,
-        key: &PublicKey,
-        context: Context,
-        fleet: &FleetId,
-        message: &[u8],
-        signature: &Signature,
-    ) -> bool {
-        cheap(key, context, fleet, message) == *signature
-    }
-}
-
-pub(crate) const FLEET: FleetId = FleetId([7; 32]);
-pub(crate) const KEY: PublicKey = PublicKey(Hash([9; 32]));
-pub(super) const DEVICE: NodeId = NodeId([1; 16]);
-pub(crate) const LEDGER: LedgerId = LedgerId {
-    kind: LedgerKind::Telemetry(0),
-    scope: None,
-    author: DEVICE,
-};
-
-pub(super) fn manager(index: usize) -> NodeId {
-    NodeId([0xa0 + u8::try_from(index).unwrap_or(0); 16])
-}
-
-/// What a device has on disk.
-#[derive(Clone, Default)]
-pub(super) struct DeviceDisk {
-    pub(super) entries: BTreeMap<u64, Parcel>,
-    pub(super) state: Option<Vec<u8>>,
-}
-
-/// What a manager has on disk.
-#[derive(Clone, Default)]
-pub(super) struct ManagerDisk {
-    pub(super) items: BTreeMap<(u32, u64), Kept>,
-    pub(super) state: Option<Vec<u8>>,
-}
 
 pub(super) struct Reader {
     pub(super) cursor: Cursor,
@@ -113,55 +50,13 @@ pub(super) struct World {
     pub(super) spool: Spool,
     pub(super) device: DeviceDisk,
     pub(super) readers: Vec<Reader>,
+    /// The entry that last stood at each number on the device's disk.
+    pub(super) issued: BTreeMap<u64, Hash>,
     /// Effects that concern people, as text: alarms, misbehaviour, gaps.
     pub(super) told: Vec<String>,
     queue: BTreeMap<(Millis, u64), Happening>,
     order: u64,
     device_boot: u64,
-}
-
-fn arguments(ledger: LedgerId) -> SpoolArguments {
-    SpoolArguments {
-        ledger,
-        fleet: FLEET,
-        serial: Serial([3; 16]),
-        signer: Arc::new(Cheap(KEY)),
-    }
-}
-
-fn restore_spool(disk: &DeviceDisk, ledger: LedgerId, prng: Prng) -> Spool {
-    let state = disk
-        .state
-        .as_ref()
-        .map_or(SpoolState::new(ledger), |bytes| {
-            codec::decode(bytes).expect("own state")
-        });
-    let entries = disk.entries.values().map(|parcel| {
-        let entry = Entry::open(parcel.clone()).expect("own entry");
-        Indexed {
-            position: Position {
-                incarnation: entry.header.incarnation,
-                number: entry.header.number,
-                hash: entry.hash,
-            },
-            previous: entry.header.previous,
-            bytes: u32::try_from(Item::Entry(parcel.clone()).cost()).expect("small"),
-        }
-    });
-    Spool::restore(arguments(ledger), state, entries, prng)
-}
-
-fn restore_cursor(index: usize, disk: &ManagerDisk, prng: Prng) -> Cursor {
-    let arguments = CursorArguments {
-        me: manager(index),
-        fleet: FLEET,
-        verify: Arc::new(Cheap(KEY)),
-    };
-    let state = disk
-        .state
-        .as_ref()
-        .map(|bytes| codec::decode::<StreamState>(bytes).expect("own state"));
-    Cursor::restore(arguments, state, prng)
 }
 
 impl World {
@@ -187,6 +82,7 @@ impl World {
             cut: BTreeSet::new(),
             device,
             readers,
+            issued: BTreeMap::new(),
             told: Vec::new(),
             queue: BTreeMap::new(),
             order: 0,
@@ -346,6 +242,7 @@ impl World {
             SpoolEffect::Append { entry, state } => {
                 let number = entry.header.number;
                 self.device.entries.insert(number, entry.parcel);
+                self.issued.insert(number, entry.hash);
                 if let Some(state) = state {
                     self.device.state = Some(codec::encode(state.as_ref()));
                 }
@@ -383,17 +280,26 @@ impl World {
         }
     }
 
-    /// Nothing leaves the device that is neither on some manager's disk nor listed as a gap.
+    /// Nothing leaves the device that is neither on some manager's disk nor listed as a gap. (An old
+    /// image may bring back what managers have listed as a gap: that stays one.)
     fn check_release(&self, state: &SpoolState, removed: &[Span]) {
         for number in removed.iter().flat_map(|span| span.from..=span.to) {
             if self.device.entries.contains_key(&number) && state.gap_at(number).is_none() {
-                let held = self.readers.iter().any(|reader| reader.disk.holds(number));
+                let held =
+                    self.is_held(number) || self.readers.iter().any(|it| it.disk.has_gap(number));
                 assert!(
                     held || self.faults.lies,
                     "{number} was released and nobody holds it"
                 );
             }
         }
+    }
+
+    /// Whether some manager's disk has the entry that stands at this number.
+    pub(super) fn is_held(&self, number: u64) -> bool {
+        let hash = self.issued[&number];
+        let mut readers = self.readers.iter();
+        readers.any(|reader| reader.disk.holds(number, hash))
     }
 
     pub(super) fn tell_manager(&mut self, index: usize, event: CursorEvent) {
@@ -438,8 +344,8 @@ impl World {
             }
             CursorEffect::Send { to, message } => {
                 if let PullMessage::Acknowledge { head, .. } = message.as_ref() {
-                    let stored = reader.disk.timeline_head();
-                    assert!(stored.number >= head.number, "acknowledged, not stored");
+                    let stored = reader.disk.passed();
+                    assert!(stored >= head.number, "acknowledged, not stored");
                 }
                 self.send(me, to, &message);
             }
@@ -449,48 +355,5 @@ impl World {
 
     pub(super) fn has_told(&self, what: &str) -> bool {
         self.told.iter().any(|told| told.contains(what))
-    }
-}
-
-impl ManagerDisk {
-    pub(super) fn state(&self) -> Option<StreamState> {
-        self.state
-            .as_ref()
-            .map(|bytes| codec::decode(bytes).expect("own state"))
-    }
-
-    fn timeline_head(&self) -> Position {
-        self.state()
-            .map_or(Position::START, |state| state.timeline.cursor())
-    }
-
-    /// Whether an entry with this number is stored, in any generation.
-    pub(super) fn holds(&self, number: u64) -> bool {
-        self.items
-            .iter()
-            .any(|((_, from), kept)| *from == number && matches!(kept.item, Item::Entry(_)))
-    }
-
-    fn read(&self, generation: u32, span: Span) -> Vec<Item> {
-        let mut room = TELEMETRY_BATCH_BYTES_MAX;
-        let stored = self.items.range((generation, 0)..=(generation, span.to));
-        stored
-            .filter(|(_, kept)| kept.span.to >= span.from)
-            .map(|(_, kept)| kept.item.clone())
-            .take_while(|item| {
-                let fits = item.cost() <= room;
-                room = room.saturating_sub(item.cost());
-                fits
-            })
-            .collect()
-    }
-}
-
-pub(crate) fn draft(now: Millis, bytes: usize) -> Draft {
-    Draft {
-        kind: EntryKind::RECORD,
-        stamp: Stamp::at(now),
-        payload: Bytes::default(),
-        body: Some(Bytes::from(vec![0x5a; bytes])),
     }
 }

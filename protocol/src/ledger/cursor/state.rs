@@ -77,6 +77,8 @@ pub struct Past {
     pub cursor: Position,
     /// What became of its numbers.
     pub totals: StreamTotals,
+    /// Those of them that were missing elsewhere when it ended; nobody is asked for them any more.
+    pub elsewhere: Vec<Span>,
 }
 
 /// What a manager stores about one stream.
@@ -147,21 +149,6 @@ impl Timeline {
                     .recent_gaps
                     .iter()
                     .any(|gap| gap.span.has(position.number) && gap.span.has(position.number + 1)))
-    }
-
-    /// The first numbers stored here among those asked for.
-    pub(super) fn first_held(&self, wanted: Span) -> Option<Span> {
-        let mut from = wanted.from.max(self.extent.floor.number.saturating_add(1));
-        let mut to = wanted.to.min(self.extent.head.number);
-        for range in &self.elsewhere {
-            if range.span.has(from) {
-                from = range.span.to + 1;
-            } else if range.span.from > from {
-                to = to.min(range.span.from - 1);
-                break;
-            }
-        }
-        (from <= to).then_some(Span { from, to })
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -238,10 +225,23 @@ impl Timeline {
     }
 }
 
+fn first_outside(mut region: Span, lacking: Vec<Span>) -> Option<Span> {
+    for range in lacking {
+        if range.has(region.from) {
+            region.from = range.to + 1;
+        } else if range.from > region.from {
+            region.to = region.to.min(range.from - 1);
+            break;
+        }
+    }
+    (region.from <= region.to).then_some(region)
+}
+
 /// What a device's standing means for a reader.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// Nothing: it can be served.
+    /// Nothing: it can be served; or nothing was written since the loss, so there is nothing to
+    /// read, and no other manager could tell such a word from one of long ago.
     Nothing,
     /// It goes on after what others hold.
     Behind(Box<StreamState>),
@@ -263,6 +263,34 @@ impl StreamState {
         }
     }
 
+    /// The first numbers stored here among those asked for, and in which generation they stand.
+    /// What an earlier generation shares with the present one is not stored again in that.
+    pub(super) fn first_held(&self, wanted: Span) -> Option<(u32, Span)> {
+        let present = &self.timeline;
+        let mut found = None;
+        let mut upper = u64::MAX;
+        let lacking = present.elsewhere.iter().map(|range| range.span).collect();
+        let newest = (
+            self.generation,
+            present.extent.floor,
+            present.cursor(),
+            lacking,
+        );
+        let past = self.past.iter().rev();
+        let past = past.map(|it| (it.generation, it.base, it.cursor, it.elsewhere.clone()));
+        for (generation, base, cursor, lacking) in std::iter::once(newest).chain(past) {
+            let region = Span {
+                from: wanted.from.max(base.number + 1),
+                to: wanted.to.min(cursor.number).min(upper),
+            };
+            if let Some(span) = first_outside(region, lacking) {
+                found = Some((generation, span));
+            }
+            upper = upper.min(base.number);
+        }
+        found
+    }
+
     /// What follows from where the device stands.
     pub(super) fn judge(&self, device: &Extent, statement: &Statement) -> Verdict {
         match device.place(&self.timeline.cursor()) {
@@ -270,9 +298,11 @@ impl StreamState {
             Place::Behind => {
                 let mut next = self.clone();
                 next.timeline.jump(device);
+                next.retired.retain(|i| !device.starts.has(*i));
                 next.standing = Some(statement.clone());
                 Verdict::Behind(Box::new(next))
             }
+            Place::Unknown if !self.is_news(device) => Verdict::Nothing,
             Place::Unknown => {
                 let (next, cause) = self.turn(device, statement);
                 Verdict::Lost(Box::new(next), cause)
@@ -280,8 +310,8 @@ impl StreamState {
         }
     }
 
-    /// Whether a word that another manager passes on is newer than what this reader knows: it
-    /// names an incarnation that was never seen here.
+    /// Whether a word is newer than what this reader knows: it names an incarnation that was never
+    /// seen here.
     pub(super) fn is_news(&self, device: &Extent) -> bool {
         device.starts.list().last().is_some_and(|latest| {
             !self.timeline.extent.starts.has(latest.incarnation)
@@ -289,7 +319,7 @@ impl StreamState {
         })
     }
 
-    /// Whether the present generation has entries of an earlier one.
+    /// Whether the present generation has entries of an incarnation that ended with an earlier one.
     pub(super) fn is_mixed(&self) -> bool {
         let starts = &self.timeline.extent.starts;
         self.retired.iter().any(|retired| starts.has(*retired))
@@ -309,12 +339,15 @@ impl StreamState {
             base: before.extent.floor,
             cursor: before.cursor(),
             totals: before.totals(),
+            elsewhere: before.elsewhere.iter().map(|range| range.span).collect(),
         });
         let excess = next.past.len().saturating_sub(PAST_MAX);
         next.past.drain(..excess);
         let starts = device.starts.up_to(base.number);
-        let retired = before.extent.starts.list().iter().map(|s| s.incarnation);
-        next.retired.extend(retired.filter(|i| !starts.has(*i)));
+        let ended = before.extent.starts.list().iter().map(|s| s.incarnation);
+        next.retired.extend(ended);
+        // An old disk may be back: then what it has is the present again.
+        next.retired.retain(|i| !device.starts.has(*i));
         let excess = next.retired.len().saturating_sub(4 * SPOOL_STARTS_MAX);
         next.retired.drain(..excess);
         next.generation = self.generation.saturating_add(1);

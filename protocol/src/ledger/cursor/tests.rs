@@ -1,16 +1,15 @@
 //! What pulled ledgers promise, under faults.
 
-use crate::codec;
 use crate::crypto::sign::{PublicKey, Sign};
 use crate::ident::{Hash, Incarnation, NodeId};
 use crate::ledger::cursor::CursorEvent;
-use crate::ledger::cursor::harness::{
-    Cheap, DEVICE, DeviceDisk, FLEET, Faults, KEY, LEDGER, World, manager,
-};
+use crate::ledger::cursor::fixture::{Cheap, DEVICE, DeviceDisk, FLEET, KEY, LEDGER, manager};
+use crate::ledger::cursor::harness::World;
 use crate::ledger::cursor::state::StreamTotals;
+use crate::ledger::cursor::torture::check_union;
 use crate::ledger::entry::{Entry, Header, LedgerId, LedgerKind};
 use crate::ledger::spool::message::{Item, PullMessage};
-use crate::ledger::spool::position::{Position, Span};
+use crate::ledger::spool::position::Position;
 use crate::ledger::spool::{Pressure, SpoolEvent};
 
 const MINUTE_MS: u64 = 60_000;
@@ -29,123 +28,6 @@ fn whole(delivered: u64) -> StreamTotals {
         delivered,
         ..StreamTotals::default()
     }
-}
-
-/// Every number is on some manager's disk, or listed as a gap; what the readers count is what they
-/// have.
-fn check_union(world: &World, seed: u64) {
-    let produced = world.spool.totals().produced;
-    let mut told = 0;
-    for number in 1..=produced {
-        let held = world.readers.iter().any(|it| it.disk.holds(number));
-        let gap = world.readers.iter().any(|reader| {
-            reader
-                .disk
-                .items
-                .values()
-                .any(|kept| kept.span.has(number) && matches!(kept.item, Item::Gap(_)))
-        });
-        assert!(held || gap, "seed {seed}: {number} of {produced} is lost");
-        told += u64::from(gap && !held);
-    }
-    let device = world.spool.totals();
-    assert!(
-        told <= device.gaps,
-        "seed {seed}: a gap that the device does not list"
-    );
-    for (index, reader) in world.readers.iter().enumerate() {
-        let totals = totals(world, index);
-        let entries = reader.disk.items.values();
-        let entries = entries.filter(|kept| matches!(kept.item, Item::Entry(_)));
-        assert_eq!(entries.count() as u64, totals.delivered, "seed {seed}");
-        assert_eq!(totals.produced, produced, "seed {seed}: manager {index}");
-        let state = reader.disk.state().expect("a state");
-        for range in &state.timeline.elsewhere {
-            let found = (range.span.from..=range.span.to)
-                .find(|number| world.readers.iter().any(|it| it.disk.holds(*number)));
-            assert_eq!(found, None, "seed {seed}: manager {index} did not fetch it");
-        }
-    }
-}
-
-fn torture(seed: u64) {
-    let managers = 1 + usize::try_from(seed % 3).unwrap_or(0);
-    let mut world = World::new(seed, managers);
-    world.faults = Faults {
-        loss: 200_000,
-        double: 100_000,
-        crash: 10_000,
-        delay_ms: 300,
-        lies: false,
-    };
-    for _ in 0..60 {
-        for _ in 0..world.prng.below(6) {
-            let bytes = 100 + usize::try_from(world.prng.below(20_000)).unwrap_or(0);
-            world.append(bytes);
-        }
-        let index = usize::try_from(world.prng.below(managers as u64)).unwrap_or(0);
-        match world.prng.below(14) {
-            0 => world.cut_off(manager(index)),
-            1 | 2 => world.cut.clear(),
-            3 => {
-                let bytes = world.prng.below(60_000);
-                world.space_short(bytes);
-            }
-            4 => world.start_device(),
-            5 => {
-                world.readers[index].pulls ^= true;
-                world.open(index);
-            }
-            6 => corrupt_one(&mut world),
-            _ => {}
-        }
-        let pause = 1 + world.prng.below(2_000);
-        world.run(pause);
-    }
-    world.faults = Faults {
-        delay_ms: 20,
-        ..Faults::default()
-    };
-    world.cut.clear();
-    world.readers[0].pulls = true;
-    world.open(0);
-    world.run(60 * MINUTE_MS);
-    let device = world.spool.totals();
-    assert_eq!(world.spool.held(), 0, "seed {seed}: not drained");
-    assert_eq!(device.delivered + device.gaps, device.produced);
-    assert!(
-        !world.has_told("Misbehaved"),
-        "seed {seed}: {:?}",
-        world.told
-    );
-    assert!(
-        !world.has_told("Generation"),
-        "seed {seed}: {:?}",
-        world.told
-    );
-    check_union(&world, seed);
-}
-
-/// A few entries in the middle become unreadable.
-fn corrupt_one(world: &mut World) {
-    let numbers: Vec<u64> = world.device.entries.keys().copied().collect();
-    let window = numbers
-        .windows(3)
-        .find(|window| matches!(window, [a, b, c] if b - a == 1 && c - b == 1));
-    if let Some([before, bad, after]) = window.map(|window| [window[0], window[1], window[2]]) {
-        let previous = Hash::of(&world.device.entries[&before].header);
-        let next: Header = codec::decode(&world.device.entries[&after].header).expect("own header");
-        world.tell_device(SpoolEvent::Corrupt {
-            span: Span { from: bad, to: bad },
-            previous,
-            last: next.previous,
-        });
-    }
-}
-
-#[test]
-fn every_number_is_held_or_listed_under_every_fault() {
-    (0..300).for_each(torture);
 }
 
 #[test]
