@@ -6,6 +6,8 @@
 //! are through in the first seconds, while each ledger drains in its own order.
 
 mod event;
+#[cfg(test)]
+mod golden;
 pub mod message;
 pub mod position;
 mod room;

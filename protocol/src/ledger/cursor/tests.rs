@@ -241,6 +241,43 @@ fn a_manager_restored_from_a_backup_is_filled_again() {
     check_union(&world, 10);
 }
 
+#[test]
+fn a_hole_found_at_restart_becomes_a_gap() {
+    let mut world = World::new(15, 1);
+    world.cut_off(DEVICE);
+    (0..9).for_each(|_| world.append(1_000));
+    let incarnation = world.spool.state().extent.head.incarnation;
+    (4..=6).for_each(|number| drop(world.device.entries.remove(&number)));
+    world.start_device();
+    assert_eq!(world.spool.totals().gaps, 3);
+    world.append(1_000);
+    let head = world.spool.state().extent.head;
+    assert_ne!(head.incarnation, incarnation, "each start opens its own");
+    world.cut.clear();
+    world.run(10 * MINUTE_MS);
+    let expected = StreamTotals {
+        produced: 10,
+        delivered: 7,
+        gaps: 3,
+        elsewhere: 0,
+    };
+    assert_eq!(totals(&world, 0), expected);
+}
+
+#[test]
+fn thirty_days_drain_in_bounded_batches() {
+    let mut world = World::new(16, 1);
+    // Nobody lies; with so many numbers the costly check of each release is left out.
+    world.faults.lies = true;
+    world.cut_off(DEVICE);
+    (0..43_200).for_each(|_| world.append(60));
+    world.cut.clear();
+    world.start_manager(0);
+    world.run(MINUTE_MS);
+    assert_eq!(totals(&world, 0), whole(43_200));
+    assert_eq!(world.spool.held(), 0);
+}
+
 fn at(incarnation: Incarnation, number: u64) -> Position {
     Position {
         incarnation,
