@@ -269,7 +269,7 @@ impl Cursor {
                 to,
                 ..
             } if is_holder => {
-                self.fetched(key, from, anchor, Span { from: first, to }, out);
+                self.fetched(now, key, from, anchor, Span { from: first, to }, out);
                 Ok(())
             }
             PullMessage::Copy {

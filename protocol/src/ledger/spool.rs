@@ -245,6 +245,10 @@ impl Spool {
                 PullMessage::Acknowledge { head, holders, .. } => {
                     self.acknowledged(from, head, &holders, out)
                 }
+                PullMessage::Inquire { cursor, .. } => {
+                    self.send_standing(from, cursor, out);
+                    Ok(())
+                }
                 _ => Err(Misbehaviour::Role),
             }
         };

@@ -174,9 +174,7 @@ impl Cursor {
         let answers = stream.fetching.asked == Some((from, asked));
         let Some(first) = items.first().map(first_number) else {
             if answers {
-                stream.fetching.absent.insert(from);
-                stream.fetching.asked = None;
-                self.schedule.plan(key, Task::Fetch, now);
+                self.is_absent(now, key, from);
             } else if asked == stream.cursor().number + 1 {
                 stream.fetching.refused = true;
             }
@@ -187,11 +185,13 @@ impl Cursor {
         if first > cursor.number + 1 {
             if asked > cursor.number + 1 {
                 self.catch_up(now, key, from, out);
+            } else {
+                stream.fetching.refused = true;
             }
             return Ok(());
         }
         if let Some(index) = stream.elsewhere_at(first).filter(|_| answers) {
-            return self.fill(key, from, (index, first), items, out);
+            return self.fill(now, key, from, (index, first), items, out);
         }
         let followed = {
             let Some(stream) = self.streams.get(&key) else {
@@ -263,7 +263,7 @@ impl Cursor {
         if stream.state.timeline.knows(&head) {
             let copying = stream.peers.entry(from).or_default();
             let before = copying.copied.replace(head);
-            if before != Some(head) {
+            if before.is_some_and(|before| before != head) {
                 copying.failures = 0;
             }
             let stream_head = stream.cursor().number;
@@ -273,11 +273,16 @@ impl Cursor {
             if before == Some(head) && behind {
                 // What was sent did not help; not at once again.
                 self.back_off(now, key, from);
+                self.inquire(now, key, head, out);
             } else {
                 self.schedule.plan(key, Task::Copy, now);
             }
         } else if head.number > stream.cursor().number {
             self.catch_up(now, key, from, out);
+        } else {
+            self.land(key, from);
+            self.back_off(now, key, from);
+            self.inquire(now, key, head, out);
         }
     }
 
@@ -285,6 +290,8 @@ impl Cursor {
         let stream = self.streams.get_mut(&key);
         if let Some(copying) = stream.and_then(|stream| stream.peers.get_mut(&peer)) {
             copying.failures = copying.failures.saturating_add(1);
+            // Next time an offer, with what the device said, instead of the same copy.
+            copying.copied = None;
             let until = now.plus(pause_ms(copying.failures, &mut self.prng));
             copying.until = Some(until);
             self.schedule.plan(key, Task::Copy, until);

@@ -25,6 +25,8 @@ pub(super) struct Fetching {
     pub(super) caught_up: Option<Millis>,
     /// Somebody who is further has not what follows the cursor.
     pub(super) refused: bool,
+    /// When the device may be asked again to explain itself to another manager.
+    inquired: Option<Millis>,
     pub(super) told: bool,
 }
 
@@ -60,6 +62,7 @@ impl Cursor {
     /// Another manager asks for a part of the stream.
     pub(super) fn fetched(
         &mut self,
+        now: Millis,
         key: Key,
         from: NodeId,
         anchor: Position,
@@ -70,11 +73,8 @@ impl Cursor {
             return;
         };
         let timeline = &stream.state.timeline;
-        let ours = if anchor.hash == Hash::ZERO {
-            timeline.extent.has(anchor.number, anchor.incarnation)
-        } else {
-            timeline.knows(&anchor)
-        };
+        // Without a hash it is a range in the middle; whoever asks checks that it fits in there.
+        let ours = anchor.hash == Hash::ZERO || timeline.knows(&anchor);
         let held = stream.state.first_held(wanted).filter(|_| ours);
         out.push(match held {
             Some(held) => serve(stream, from, wanted.from, held),
@@ -83,10 +83,14 @@ impl Cursor {
                 message: Box::new(copy(stream, wanted.from)),
             },
         });
+        if !ours {
+            self.inquire(now, key, anchor, out);
+        }
     }
 
     pub(super) fn fill(
         &mut self,
+        now: Millis,
         key: Key,
         from: NodeId,
         (index, first): (usize, u64),
@@ -107,16 +111,24 @@ impl Cursor {
             hash: after.unwrap_or(Hash::ZERO),
             ..Position::START
         };
-        let walk = self
+        let walked = self
             .checker(stream)
-            .walk(at, after.is_some(), range.span.to, items)?;
-        let whole = walk.at.number == range.span.to && walk.linked;
-        if whole && walk.at.hash != range.until {
-            return Err(Misbehaviour::Unlinked);
-        }
-        if walk.items.is_empty() {
-            return Ok(());
-        }
+            .walk(at, after.is_some(), range.span.to, items);
+        // The device's own word said who issued these numbers. What does not fit is of another
+        // generation, and no lie of the manager that holds it.
+        let extent = &stream.state.timeline.extent;
+        let fits = |at: &Position| {
+            extent.has(at.number, at.incarnation)
+                && (at.number < range.span.to || at.hash == range.until)
+        };
+        let walk = match walked {
+            Ok(walk) if !walk.items.is_empty() && (!walk.linked || fits(&walk.at)) => walk,
+            Ok(_) | Err(Misbehaviour::Unlinked | Misbehaviour::Skipped) => {
+                self.is_absent(now, key, from);
+                return Ok(());
+            }
+            Err(reason) => return Err(reason),
+        };
         let mut state = Box::new(stream.state.clone());
         state.timeline.fill(index, start, &walk);
         if let Some(stream) = self.streams.get_mut(&key) {
@@ -126,6 +138,41 @@ impl Cursor {
         }
         self.store(key, Some(from), state, walk.items, out);
         Ok(())
+    }
+
+    /// Another manager stands where this ledger never was, as far as is known here: the device's
+    /// own word will tell it.
+    pub(super) fn inquire(
+        &mut self,
+        now: Millis,
+        key: Key,
+        cursor: Position,
+        out: &mut Vec<CursorEffect>,
+    ) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        let fetching = &mut stream.fetching;
+        if fetching.inquired.is_some_and(|until| now < until) {
+            return;
+        }
+        fetching.inquired = Some(now.plus(PULL_TIMEOUT_MS));
+        if self.reached.contains(&key.device) {
+            let ledger = stream.state.ledger;
+            out.push(CursorEffect::Send {
+                to: key.device,
+                message: Box::new(PullMessage::Inquire { ledger, cursor }),
+            });
+        }
+    }
+
+    /// That manager has nothing of the range that it was asked for.
+    pub(super) fn is_absent(&mut self, now: Millis, key: Key, from: NodeId) {
+        if let Some(stream) = self.streams.get_mut(&key) {
+            stream.fetching.absent.insert(from);
+            stream.fetching.asked = None;
+            self.schedule.plan(key, Task::Fetch, now);
+        }
     }
 
     /// Asks one manager after the other for one range after the other.

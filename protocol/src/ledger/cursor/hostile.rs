@@ -134,7 +134,7 @@ fn message() -> impl Strategy<Value = PullMessage> {
 /// that it passes the first doors.
 fn aim(message: PullMessage, real: Position) -> PullMessage {
     let put = |position: Position| match position.incarnation.0 {
-        [0, ..] if position.number % 2 == 0 => real,
+        [0, ..] if position.number.is_multiple_of(2) => real,
         [0, ..] => Position {
             incarnation: real.incarnation,
             ..position

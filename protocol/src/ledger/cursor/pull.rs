@@ -4,7 +4,7 @@ use crate::ledger::cursor::schedule::{Key, Task};
 use crate::ledger::cursor::state::Verdict;
 use crate::ledger::cursor::{Cursor, CursorEffect, Outcome, Stream};
 use crate::ledger::spool::message::{Item, Misbehaviour, PullMessage};
-use crate::ledger::spool::position::Position;
+use crate::ledger::spool::position::{Place, Position};
 use crate::ledger::spool::statement::{Standing, Statement, Word};
 use crate::limits::{PULL_PAUSE_MS_MAX, PULL_TIMEOUT_MS};
 use crate::machine::Millis;
@@ -74,7 +74,12 @@ impl Cursor {
         let standing = self
             .open_standing(stream, statement)
             .ok_or(Misbehaviour::Forged)?;
-        if stream.storing.is_some() || standing.asked != stream.cursor() {
+        if stream.storing.is_some() {
+            return Ok(());
+        }
+        let place = standing.extent.place(&stream.cursor());
+        if standing.asked != stream.cursor() && place != Place::Unknown {
+            self.keep_standing(key, statement, out);
             return Ok(());
         }
         let verdict = stream.state.judge(&standing.extent, statement);
@@ -85,10 +90,21 @@ impl Cursor {
         Ok(())
     }
 
+    /// The device's word on another manager's cursor: kept where this manager reads that ledger, and
+    /// passed on with the next offer.
+    fn keep_standing(&mut self, key: Key, statement: &Statement, out: &mut Vec<CursorEffect>) {
+        if let Some(stream) = self.streams.get(&key) {
+            let mut state = Box::new(stream.state.clone());
+            state.standing = Some(statement.clone());
+            self.store(key, None, state, Vec::new(), out);
+        }
+    }
+
     /// Stores what follows from where a device stands.
     pub(super) fn turn(&mut self, key: Key, verdict: Verdict, out: &mut Vec<CursorEffect>) {
         match verdict {
             Verdict::Nothing => {}
+            Verdict::Back(state) => self.store(key, None, state, Vec::new(), out),
             Verdict::Behind(state) => {
                 let full = self
                     .streams

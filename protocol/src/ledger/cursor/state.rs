@@ -243,6 +243,8 @@ pub(super) enum Verdict {
     /// Nothing: it can be served; or nothing was written since the loss, so there is nothing to
     /// read, and no other manager could tell such a word from one of long ago.
     Nothing,
+    /// What had ended with an earlier generation is the present again.
+    Back(Box<StreamState>),
     /// It goes on after what others hold.
     Behind(Box<StreamState>),
     /// It opens a generation.
@@ -294,6 +296,12 @@ impl StreamState {
     /// What follows from where the device stands.
     pub(super) fn judge(&self, device: &Extent, statement: &Statement) -> Verdict {
         match device.place(&self.timeline.cursor()) {
+            Place::Within if self.is_back(device) => {
+                let mut next = self.clone();
+                next.retired.retain(|i| !device.starts.has(*i));
+                next.standing = Some(statement.clone());
+                Verdict::Back(Box::new(next))
+            }
             Place::Within => Verdict::Nothing,
             Place::Behind => {
                 let mut next = self.clone();
@@ -308,6 +316,11 @@ impl StreamState {
                 Verdict::Lost(Box::new(next), cause)
             }
         }
+    }
+
+    /// Whether an old disk is back: incarnations that had ended are followed by a new one.
+    fn is_back(&self, device: &Extent) -> bool {
+        self.is_news(device) && self.retired.iter().any(|i| device.starts.has(*i))
     }
 
     /// Whether a word is newer than what this reader knows: it names an incarnation that was never

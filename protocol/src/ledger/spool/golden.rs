@@ -110,6 +110,10 @@ fn messages() -> Vec<PullMessage> {
             items: items(),
         },
         PullMessage::Copied { ledger, head },
+        PullMessage::Inquire {
+            ledger,
+            cursor: head,
+        },
     ]
 }
 
@@ -175,7 +179,7 @@ fn check<T: Wire + PartialEq + std::fmt::Debug>(value: &T, length: usize, hash: 
 
 #[test]
 fn messages_keep_their_bytes() {
-    let expected: [(usize, &str); 9] = [
+    let expected: [(usize, &str); 10] = [
         (99, "e19dc22c57a58e1d"),
         (418, "55f122955d56ca14"),
         (334, "f88f7e85ad760195"),
@@ -185,6 +189,7 @@ fn messages_keep_their_bytes() {
         (91, "9c7d7acd707d18f7"),
         (378, "6f04cfb64c2054b6"),
         (75, "4f92f20d6ad4d694"),
+        (75, "23c0b8aeefabb532"),
     ];
     for (message, (length, hash)) in messages().iter().zip(expected) {
         check(message, length, hash);

@@ -120,6 +120,14 @@ pub enum PullMessage {
         /// The last position held.
         head: Position,
     },
+    /// Reader to device: say under your signature where you stand, for another manager whose
+    /// cursor this is. It acknowledges nothing.
+    Inquire {
+        /// The ledger.
+        ledger: LedgerId,
+        /// The other manager's last position.
+        cursor: Position,
+    },
 }
 
 impl Wire for PullMessage {
@@ -141,7 +149,8 @@ impl PullMessage {
             | Self::Offer { ledger, .. }
             | Self::Fetch { ledger, .. }
             | Self::Copy { ledger, .. }
-            | Self::Copied { ledger, .. } => *ledger,
+            | Self::Copied { ledger, .. }
+            | Self::Inquire { ledger, .. } => *ledger,
         }
     }
 
