@@ -27,6 +27,13 @@ pub(super) struct Copying {
 }
 
 impl Copying {
+    /// Lets one who is not known to follow have the next offer at once.
+    pub(super) fn hurry(&mut self) {
+        if self.copied.is_none() && !self.flying {
+            self.until = None;
+        }
+    }
+
     /// Ends what was on its way; says whether something was.
     pub(super) fn land(&mut self) -> bool {
         self.until = None;
@@ -136,7 +143,7 @@ impl Cursor {
             let word = self
                 .open_standing(stream, &statement)
                 .ok_or(Misbehaviour::Forged)?;
-            let verdict = stream.state.judge(&word.extent, &statement);
+            let verdict = stream.state.judge(&word, &statement);
             // What the other manager can send is better than a jump over it.
             if stream.fetching.refused || !matches!(verdict, Verdict::Behind(_)) {
                 self.turn(key, verdict, out);

@@ -82,7 +82,7 @@ impl Cursor {
             self.keep_standing(key, statement, out);
             return Ok(());
         }
-        let verdict = stream.state.judge(&standing.extent, statement);
+        let verdict = stream.state.judge(&standing, statement);
         if matches!(verdict, Verdict::Nothing) {
             self.rest(key, now.plus(PULL_PAUSE_MS_MAX));
         }
@@ -93,7 +93,10 @@ impl Cursor {
     /// The device's word on another manager's cursor: kept where this manager reads that ledger, and
     /// passed on with the next offer.
     fn keep_standing(&mut self, key: Key, statement: &Statement, out: &mut Vec<CursorEffect>) {
-        if let Some(stream) = self.streams.get(&key) {
+        if let Some(stream) = self.streams.get_mut(&key) {
+            for copying in stream.peers.values_mut() {
+                copying.hurry();
+            }
             let mut state = Box::new(stream.state.clone());
             state.standing = Some(statement.clone());
             self.store(key, None, state, Vec::new(), out);

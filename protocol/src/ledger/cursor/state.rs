@@ -7,7 +7,7 @@ use crate::ident::{Hash, Incarnation};
 use crate::ledger::cursor::check::Walk;
 use crate::ledger::entry::LedgerId;
 use crate::ledger::spool::position::{Extent, Place, Position, Span};
-use crate::ledger::spool::statement::{GapReason, Statement};
+use crate::ledger::spool::statement::{GapReason, Standing, Statement};
 use crate::limits::SPOOL_STARTS_MAX;
 
 /// Ranges that other managers hold and this one does not; beyond it, it reads no further.
@@ -294,9 +294,10 @@ impl StreamState {
     }
 
     /// What follows from where the device stands.
-    pub(super) fn judge(&self, device: &Extent, statement: &Statement) -> Verdict {
+    pub(super) fn judge(&self, standing: &Standing, statement: &Statement) -> Verdict {
+        let device = &standing.extent;
         match device.place(&self.timeline.cursor()) {
-            Place::Within if self.is_back(device) => {
+            Place::Within | Place::Behind if self.is_back(device) => {
                 let mut next = self.clone();
                 next.retired.retain(|i| !device.starts.has(*i));
                 next.standing = Some(statement.clone());
@@ -310,12 +311,24 @@ impl StreamState {
                 next.standing = Some(statement.clone());
                 Verdict::Behind(Box::new(next))
             }
-            Place::Unknown if !self.is_news(device) => Verdict::Nothing,
+            Place::Unknown if !self.is_due(standing) => Verdict::Nothing,
             Place::Unknown => {
                 let (next, cause) = self.turn(device, statement);
                 Verdict::Lost(Box::new(next), cause)
             }
         }
+    }
+
+    /// Whether a word that denies the cursor opens a generation. Other managers pass on words of
+    /// long ago; but one that names the cursor itself was signed after that entry was written, and
+    /// one with an incarnation never seen here is newer as well.
+    fn is_due(&self, standing: &Standing) -> bool {
+        let latest = standing.extent.starts.list().last();
+        let names_cursor = standing.asked == self.timeline.cursor();
+        latest.is_some_and(|latest| {
+            !self.timeline.extent.starts.has(latest.incarnation)
+                && (names_cursor || !self.retired.contains(&latest.incarnation))
+        })
     }
 
     /// Whether an old disk is back: incarnations that had ended are followed by a new one.

@@ -70,7 +70,8 @@ pub enum SpoolEvent {
         /// What it said.
         message: Box<PullMessage>,
     },
-    /// The trust fold: these managers exist and may hold pulled ledgers, reachable or not.
+    /// The trust fold: these managers exist and may hold pulled ledgers, reachable or not. Until the
+    /// first of these, every manager is a stranger.
     Holders(BTreeSet<NodeId>),
     /// The store: so many bytes have to go. Answered by `Freed`.
     SpaceShort {
