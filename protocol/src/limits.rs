@@ -84,3 +84,23 @@ pub const PRESENCES_MAX: usize = 200_000;
 pub const PRESENCE_BYTES_MAX: usize = 256;
 /// Other managers that one manager keeps a link to.
 pub const MANAGER_LINKS_MAX: usize = 128;
+/// One message about pulled ledgers: a batch, and what stands around it.
+pub const PULL_MESSAGE_BYTES_MAX: usize = TELEMETRY_BATCH_BYTES_MAX + CONTROL_FRAME_BYTES_MAX;
+/// Managers that one acknowledgement may name.
+pub const PULL_HOLDERS_MAX: usize = 8;
+/// Batches of one device that a manager has asked for and not yet stored.
+pub const PULLS_PER_DEVICE_MAX: usize = 2;
+/// The same over all devices: 64 MiB of batches.
+pub const PULLS_MAX: usize = 256;
+/// Batches on their way to one other manager.
+pub const COPIES_PER_PEER_MAX: usize = 16;
+/// How long an asked batch, copy or range may take.
+pub const PULL_TIMEOUT_MS: u64 = 10_000;
+/// The longest pause after failures, and between looks at a ledger that has nothing new.
+pub const PULL_PAUSE_MS_MAX: u64 = 300_000;
+/// Incarnations of a pulled ledger that are remembered by name.
+pub const SPOOL_STARTS_MAX: usize = 64;
+/// Gaps that a device lists at once; nearer ones are joined beyond it.
+pub const SPOOL_GAPS_MAX: usize = 64;
+/// Entries of one spool before it makes room by itself: 4 MiB of sizes.
+pub const SPOOL_ENTRIES_MAX: usize = 1_000_000;
