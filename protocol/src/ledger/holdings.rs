@@ -12,7 +12,7 @@ use crate::ledger::entry::{Entry, LedgerId, LedgerKind};
 use crate::ledger::message::Group;
 use crate::limits::{FORKED_ENTRIES_MAX, HOLD_AHEAD_MS};
 use crate::machine::Millis;
-use crate::trust::certificate::{Capability, Certificate};
+use crate::trust::certificate::Capability;
 use crate::trust::counting::{self, Forks, Marks};
 use crate::trust::enrolment::{Enrolments, HeldEnrolment};
 use crate::trust::fold::{self, Judgement};
@@ -427,27 +427,6 @@ impl Holdings {
         self.marks
             .get(ledger)
             .is_none_or(|marks| marks.counts(link))
-    }
-
-    /// How many managers may tell time: neither stopped nor lapsed.
-    #[must_use]
-    pub fn tellers(&self) -> usize {
-        let judgement = &self.judgement;
-        let tells = |certificate: &Certificate| {
-            certificate
-                .grants
-                .iter()
-                .any(|grant| grant.capability == Capability::Time)
-                && !judgement.stopped_keys.contains(&certificate.keys.sign)
-        };
-        let managers = self.record.managers().iter();
-        let nodes: BTreeSet<_> = managers
-            .filter(|(serial, certificate)| {
-                tells(certificate) && !judgement.lapsed.contains_key(serial)
-            })
-            .map(|(_, certificate)| certificate.node)
-            .collect();
-        nodes.len()
     }
 
     /// How many entries are held, of all ledgers.

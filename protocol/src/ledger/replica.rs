@@ -28,6 +28,7 @@ use crate::ledger::replica::pull::Pulls;
 use crate::machine::{Machine, Millis};
 use crate::prng::Prng;
 use crate::trust::certificate::Capability;
+use crate::trust::fold;
 
 pub use crate::ledger::replica::event::{
     Alarm, Counters, Effect, Event, Misdeed, PeerInfo, Role, Settings,
@@ -65,7 +66,7 @@ impl Replica {
     ) -> Self {
         let author = Author::new(fresh || !holdings.chains().is_empty());
         let mut time = time;
-        time.set_tellers(holdings.tellers());
+        time.set_tellers(fold::tellers(holdings.record(), holdings.judgement()));
         Self {
             me,
             settings,
@@ -241,7 +242,8 @@ impl Replica {
         for signer in stopped {
             self.time.discard(&signer);
         }
-        self.time.set_tellers(self.holdings.tellers());
+        let tellers = fold::tellers(self.holdings.record(), self.holdings.judgement());
+        self.time.set_tellers(tellers);
         out.push(Effect::Judged);
     }
 

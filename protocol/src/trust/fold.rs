@@ -64,6 +64,24 @@ impl Judgement {
     }
 }
 
+/// How many managers may tell time: neither stopped nor lapsed.
+#[must_use]
+pub fn tellers(record: &Record, judgement: &Judgement) -> usize {
+    let tells = |certificate: &Certificate| {
+        let mut grants = certificate.grants.iter();
+        grants.any(|grant| grant.capability == Capability::Time)
+            && !judgement.stopped_keys.contains(&certificate.keys.sign)
+    };
+    let managers = record.managers().iter();
+    let nodes: BTreeSet<NodeId> = managers
+        .filter(|(serial, certificate)| {
+            tells(certificate) && !judgement.lapsed.contains_key(serial)
+        })
+        .map(|(_, certificate)| certificate.node)
+        .collect();
+    nodes.len()
+}
+
 /// Whether a stamp lies so far ahead that its entry waits.
 #[must_use]
 pub fn is_held(wall: Millis, reference: Millis) -> bool {
