@@ -54,9 +54,15 @@ pub(super) struct World {
     pub(super) issued: BTreeMap<u64, Hash>,
     /// Effects that concern people, as text: alarms, misbehaviour, gaps.
     pub(super) told: Vec<String>,
-    queue: BTreeMap<(Millis, u64), Happening>,
-    order: u64,
+    queue: Queue,
     device_boot: u64,
+}
+
+/// What will happen, in order.
+#[derive(Default)]
+struct Queue {
+    happenings: BTreeMap<(Millis, u64), Happening>,
+    order: u64,
 }
 
 impl World {
@@ -84,8 +90,7 @@ impl World {
             readers,
             issued: BTreeMap::new(),
             told: Vec::new(),
-            queue: BTreeMap::new(),
-            order: 0,
+            queue: Queue::default(),
             device_boot: 0,
         };
         world.start_device();
@@ -161,9 +166,10 @@ impl World {
     }
 
     fn later(&mut self, delay: u64, happening: Happening) {
-        self.order += 1;
+        self.queue.order += 1;
         self.queue
-            .insert((self.now.plus(delay), self.order), happening);
+            .happenings
+            .insert((self.now.plus(delay), self.queue.order), happening);
     }
 
     fn send(&mut self, from: NodeId, to: NodeId, message: &PullMessage) {
@@ -188,11 +194,15 @@ impl World {
                 .enumerate()
                 .filter_map(|(index, reader)| Some((reader.cursor.wake_at()?, index)))
                 .min();
-            let next = self.queue.first_key_value().map(|((at, _), _)| *at);
+            let next = self
+                .queue
+                .happenings
+                .first_key_value()
+                .map(|((at, _), _)| *at);
             match (next, wake) {
                 (Some(at), wake) if at <= end && wake.is_none_or(|(wake, _)| at <= wake) => {
                     self.now = self.now.max(at);
-                    if let Some((_, happening)) = self.queue.pop_first() {
+                    if let Some((_, happening)) = self.queue.happenings.pop_first() {
                         self.happen(happening);
                     }
                 }
