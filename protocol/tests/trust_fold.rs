@@ -1,5 +1,7 @@
 //! The fold of trust: one state in any order of arrival, and the stories that it has to get right.
 
+#[path = "fold/documents.rs"]
+mod documents;
 #[path = "fold/fixture.rs"]
 mod fixture;
 #[path = "fold/history.rs"]
@@ -8,6 +10,8 @@ mod history;
 mod invites;
 #[path = "fold/orders.rs"]
 mod orders;
+#[path = "fold/roots.rs"]
+mod roots;
 #[path = "fold/scenarios.rs"]
 mod scenarios;
 #[path = "fold/state.rs"]
