@@ -24,3 +24,5 @@ mod scenarios;
 mod state;
 #[path = "fold/stewards.rs"]
 mod stewards;
+#[path = "fold/times.rs"]
+mod times;

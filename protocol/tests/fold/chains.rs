@@ -1,6 +1,6 @@
 //! A ledger's shape: forks, backups, what is missing, and that a long one costs no more a link.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regatta_protocol::crypto::sign::PublicKey;
 use regatta_protocol::ident::{Hash, Incarnation};
@@ -10,7 +10,7 @@ use regatta_protocol::limits::LEAVES_MAX;
 
 use crate::fixture::{Hand, cheap, day};
 use crate::scenarios::fleet;
-use crate::state::permutation;
+use crate::state::{after, permutation, timed};
 
 fn append(chain: &mut Chain, entry: &Entry, key: PublicKey) -> Appended {
     chain.append(&entry.header, entry.hash, key)
@@ -324,9 +324,9 @@ fn ten_thousand_links_cost_no_more_each_than_the_first() {
     let mut hand = author();
     let entries: Vec<Entry> = (0..20_000).map(|_| write(&mut hand, "a")).collect();
     let time = |count: usize| {
-        let begun = Instant::now();
-        assert_eq!(chain_of(&entries[..count], key).len(), count);
-        begun.elapsed()
+        let (chain, took) = timed(|| chain_of(&entries[..count], key));
+        assert_eq!(chain.len(), count);
+        took
     };
     let (once, twice) = (time(10_000), time(20_000));
     assert!(
@@ -343,9 +343,7 @@ fn a_forked_ledger_of_ten_thousand_settles_in_one_pass() {
     entries.extend((0..10_000).map(|_| m2.revise("b", &[], day(1))));
     entries.push(m1.testify(&m2, day(2)));
     entries.push(write(&mut thief, "c"));
-    let begun = Instant::now();
-    let holdings = crate::state::after(&fixture, &entries, day(3));
-    let took = begun.elapsed();
+    let (holdings, took) = timed(|| after(&fixture, &entries, day(3)));
     let counting = holdings.chains()[&m2.ledger(LedgerKind::Fleet)].links();
     let counting =
         counting.filter(|(link, _)| holdings.counts(&m2.ledger(LedgerKind::Fleet), *link));

@@ -1,7 +1,7 @@
 //! The catalog: its winner, what is replaced, sets, and the naive definition that it has to equal.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use regatta_protocol::catalog::{
     Catalog, DocumentKey, Heads, HeldRevision, Revision, RevisionId, RevisionSet, Standing,
@@ -17,7 +17,7 @@ use regatta_protocol::trust::certificate::Rank;
 
 use crate::fixture::{day, name, revision};
 use crate::scenarios::{fleet, winner};
-use crate::state::{after, shuffle};
+use crate::state::{after, shuffle, timed};
 
 /// The definition, word by word: what counts and is not replaced by what counts, through whatever
 /// is there; the greatest rank, stamp, author and name wins.
@@ -140,13 +140,14 @@ fn ten_thousand_revisions_of_one_name_cost_no_more_each_than_the_first() {
         last = vec![revision(&entry)];
         entries.push(entry);
     }
-    let begun = Instant::now();
-    let mut holdings = fixture.holdings();
-    for entry in &entries {
-        holdings.offer(entry);
-        holdings.settle(day(2));
-    }
-    let took = begun.elapsed();
+    let (holdings, took) = timed(|| {
+        let mut holdings = fixture.holdings();
+        for entry in &entries {
+            holdings.offer(entry);
+            holdings.settle(day(2));
+        }
+        holdings
+    });
     assert_eq!(
         holdings
             .catalog()
