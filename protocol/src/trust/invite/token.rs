@@ -66,7 +66,8 @@ pub enum TokenError {
     },
     /// A character that no token has.
     #[error(
-        "invite token: character {position} is {found:?}; after '{PREFIX}' there are letters A to Z and digits 2 to 7{hint}"
+        "invite token: character {position} is {found:?}; after '{PREFIX}' there are \
+         letters A to Z and digits 2 to 7{hint}"
     )]
     Character {
         /// Counted from 1, spaces too.
@@ -84,7 +85,8 @@ pub enum TokenError {
     },
     /// Its characters are all allowed and do not belong together.
     #[error(
-        "invite token: its checksum is wrong, so a character is missing or mistyped between 10 and {last}; copy it again"
+        "invite token: its checksum is wrong, so a character is missing or mistyped \
+         between 10 and {last}; copy it again"
     )]
     Checksum {
         /// Its last character.
