@@ -223,16 +223,13 @@ impl Document {
             return;
         };
         let author = held.place.ledger.author;
-        match self.standings.get(&id) {
-            Some(Standing::Counts(rank)) if !self.shadows.contains_key(&id) => {
-                self.weights.insert((*rank, held.stamp, author, id));
-            }
-            _ => {
-                let (low, high) = (Rank::Device, Rank::Root);
-                for rank in [low, Rank::Operator, Rank::Manager, high] {
-                    self.weights.remove(&(rank, held.stamp, author, id));
-                }
-            }
+        for rank in [Rank::Device, Rank::Operator, Rank::Manager, Rank::Root] {
+            self.weights.remove(&(rank, held.stamp, author, id));
+        }
+        if let Some(Standing::Counts(rank)) = self.standings.get(&id)
+            && !self.shadows.contains_key(&id)
+        {
+            self.weights.insert((*rank, held.stamp, author, id));
         }
     }
 

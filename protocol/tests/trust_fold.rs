@@ -1,16 +1,28 @@
 //! The fold of trust: one state in any order of arrival, and the stories that it has to get right.
 
+#[path = "fold/chains.rs"]
+mod chains;
+#[path = "fold/documents.rs"]
+mod documents;
 #[path = "fold/fixture.rs"]
 mod fixture;
+#[path = "fold/golden.rs"]
+mod golden;
 #[path = "fold/history.rs"]
 mod history;
 #[path = "fold/invites.rs"]
 mod invites;
 #[path = "fold/orders.rs"]
 mod orders;
+#[path = "fold/powers.rs"]
+mod powers;
+#[path = "fold/roots.rs"]
+mod roots;
 #[path = "fold/scenarios.rs"]
 mod scenarios;
 #[path = "fold/state.rs"]
 mod state;
 #[path = "fold/stewards.rs"]
 mod stewards;
+#[path = "fold/times.rs"]
+mod times;

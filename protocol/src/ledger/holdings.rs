@@ -206,7 +206,7 @@ impl Holdings {
                 forked,
                 restored,
             } => {
-                self.added(entry, link, forked);
+                self.added(entry, link);
                 Offered::Added { forked, restored }
             }
             Appended::Duplicate => Offered::Duplicate,
@@ -233,7 +233,7 @@ impl Holdings {
         )
     }
 
-    fn added(&mut self, entry: &Entry, link: LinkId, forked: bool) {
+    fn added(&mut self, entry: &Entry, link: LinkId) {
         let ledger = entry.header.ledger;
         if let Some(group) = Group::of(&ledger) {
             self.digests.touch(group);
@@ -243,9 +243,9 @@ impl Holdings {
         }
         if ledger.kind == LedgerKind::Trust {
             self.record.take_carrier(entry, link);
-            self.behind.trust |= self.record.take_verdicts(entry, link);
-            // A fork of a trust ledger silences testimony behind it.
-            self.behind.trust |= forked || self.is_constrained(&ledger);
+            self.record.take_verdicts(entry, link);
+            // Whatever it says, it may be a fork, or a head that others testified before it came.
+            self.behind.trust = true;
         }
         self.mark(&ledger, link);
         match ledger.kind {
@@ -349,26 +349,36 @@ impl Holdings {
 
     /// Judges, and notes the ledgers on which it bears.
     fn judge_anew(&mut self, root: bool) -> bool {
-        let judgement = fold::judge(&self.record, &self.chains, self.behind.reference);
+        let mut judgement = fold::judge(&self.record, &self.chains, self.behind.reference);
         if judgement == self.judgement && !root {
             return false;
         }
+        if judgement.cuts != self.judgement.cuts && self.hide(&judgement) {
+            // What is hidden has no part in forks either; cuts are the root's and stay as they are.
+            judgement = fold::judge(&self.record, &self.chains, self.behind.reference);
+        }
         let before = std::mem::replace(&mut self.judgement, judgement);
-        let after = &self.judgement;
-        for (ledger, chain) in &mut self.chains {
-            if before.cuts != after.cuts
-                && chain.hide(|key, number| is_refused(after, ledger, key, number))
-            {
-                if let Some(group) = Group::of(ledger) {
-                    self.digests.touch(group);
-                }
-                self.behind.ledgers.insert(*ledger);
-            }
-            if root || counting::differ(ledger, chain, &before, after) {
+        for (ledger, chain) in &self.chains {
+            if root || counting::differ(ledger, chain, &before, &self.judgement) {
                 self.behind.ledgers.insert(*ledger);
             }
         }
         true
+    }
+
+    /// Hides what nobody would take any more; true where that changes a ledger.
+    fn hide(&mut self, judgement: &Judgement) -> bool {
+        let mut changed = false;
+        for (ledger, chain) in &mut self.chains {
+            if chain.hide(|key, number| is_refused(judgement, ledger, key, number)) {
+                changed = true;
+                self.behind.ledgers.insert(*ledger);
+                if let Some(group) = Group::of(ledger) {
+                    self.digests.touch(group);
+                }
+            }
+        }
+        changed
     }
 
     /// When [`Self::settle`] would change something by time alone, in reference time.

@@ -333,18 +333,17 @@ impl Record {
         self.note_carrier(entry.header.ledger.author, place, waiting);
     }
 
-    /// Notes the verdicts of an entry that was appended; true where it has any.
-    pub fn take_verdicts(&mut self, entry: &Entry, link: LinkId) -> bool {
+    /// Notes the verdicts of an entry that was appended.
+    pub fn take_verdicts(&mut self, entry: &Entry, link: LinkId) {
         if entry.header.kind.code != EntryKind::VERDICT.code {
-            return false;
+            return;
         }
         let Some(bytes) = content(entry) else {
-            return false;
+            return;
         };
         let Ok(Verdicts(verdicts)) = codec::decode(bytes) else {
-            return false;
+            return;
         };
-        let any = !verdicts.is_empty();
         for (index, verdict) in verdicts.into_iter().enumerate() {
             self.spoken.push(Spoken {
                 ledger: entry.header.ledger,
@@ -355,7 +354,6 @@ impl Record {
                 verdict,
             });
         }
-        any
     }
 
     /// The serials of managers whose certificates share a key with `serial`.

@@ -326,7 +326,7 @@ impl Hand {
         content: Vec<u8>,
         at: Millis,
     ) -> Entry {
-        self.append(self.ledger(to), kind, content, at)
+        self.append(self.ledger(to), kind, content, (at, None))
     }
 
     /// Writes a revision into the ledger for one device alone.
@@ -335,7 +335,7 @@ impl Hand {
             scope: Some(device),
             ..self.ledger(LedgerKind::Fleet)
         };
-        self.append(ledger, EntryKind::REVISION, content, at)
+        self.append(ledger, EntryKind::REVISION, content, (at, None))
     }
 
     /// Writes what a steward drafted.
@@ -344,7 +344,13 @@ impl Hand {
         self.write(draft.ledger, draft.kind, content, at)
     }
 
-    fn append(&mut self, ledger: LedgerId, kind: EntryKind, content: Vec<u8>, at: Millis) -> Entry {
+    fn append(
+        &mut self,
+        ledger: LedgerId,
+        kind: EntryKind,
+        content: Vec<u8>,
+        (at, expires): (Millis, Option<Millis>),
+    ) -> Entry {
         let before = self.heads.get(&ledger);
         let (payload, body) = if content.len() <= 600 {
             (content, None)
@@ -359,7 +365,7 @@ impl Hand {
             previous: before.map_or(Hash::ZERO, |head| head.hash),
             stamp: Stamp::at(at),
             kind,
-            expires: None,
+            expires,
             codec: CODEC_BINCODE,
             scheme: SCHEME_ED25519,
             body: body.as_ref().map(|bytes| BodyRef {
@@ -399,15 +405,31 @@ impl Hand {
 
     /// Writes a revision.
     pub fn revise(&mut self, document: &str, replaces: &[RevisionId], at: Millis) -> Entry {
-        let revision = Revision {
+        let content = Self::revision(document, replaces);
+        self.write(LedgerKind::Fleet, EntryKind::REVISION, content, at)
+    }
+
+    /// Writes a revision that expires.
+    pub fn revise_until(
+        &mut self,
+        document: &str,
+        replaces: &[RevisionId],
+        at: Millis,
+        expires: Millis,
+    ) -> Entry {
+        let content = Self::revision(document, replaces);
+        let ledger = self.ledger(LedgerKind::Fleet);
+        self.append(ledger, EntryKind::REVISION, content, (at, Some(expires)))
+    }
+
+    fn revision(document: &str, replaces: &[RevisionId]) -> Vec<u8> {
+        codec::encode(&Revision {
             kind: 1,
             name: name(document),
             replaces: replaces.to_vec(),
             select: Selector::everything(),
             deletes: false,
-        };
-        let content = codec::encode(&revision);
-        self.write(LedgerKind::Fleet, EntryKind::REVISION, content, at)
+        })
     }
 }
 

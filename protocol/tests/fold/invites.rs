@@ -173,8 +173,8 @@ fn a_token_says_where_it_is_wrong() {
     let error = Token::parse(&text).expect_err("no zero in it").to_string();
     assert_eq!(
         error,
-        "invite token: character 21 is '0'; after 'regatta1-' there are letters A to Z \
-         and digits 2 to 7; it may be the letter O"
+        "invite token: character 21 is '0'; after 'regatta1-' there are letters \
+         A to Z and digits 2 to 7; it may be the letter O"
     );
     let other = Token::parse("https://regatta").map_err(|error| error.to_string());
     let said = "an invite token begins with 'regatta1-', this begins with 'HTTPS://R'";

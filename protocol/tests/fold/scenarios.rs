@@ -431,3 +431,27 @@ fn a_stopped_hands_flood_keeps_nothing_out_and_leaves_nodes_agreed() {
     assert_eq!(early.digest(group), late.digest(group));
     assert_eq!(early.state_digest(), late.state_digest());
 }
+
+#[test]
+fn a_testified_head_that_comes_late_is_judged_when_it_comes() {
+    let (fixture, [_, mut m2, mut m3, m4], mut entries) = fleet();
+    let (_, known) = fixture.manager(4, (0, 365));
+    let mut peer = m4;
+    entries.push(peer.revise("hull", &[], day(1)));
+    entries.push(m3.testify(&peer, day(2)));
+    m3.restart(1);
+    let silent = m3.carry(&known, day(3));
+    let mut seen = good(m3.subject(), m3.seen(&[LedgerKind::Trust]));
+    seen.until = Some(day(60));
+    entries.push(m2.judge(seen, day(11)));
+    let mut holdings = after(&fixture, &entries, day(30));
+    let words = |holdings: &Holdings| {
+        let ledger = peer.ledger(LedgerKind::Fleet);
+        let said = &holdings.judgement().testimony;
+        said.get(&ledger).map_or(0, Vec::len)
+    };
+    assert_eq!(words(&holdings), 0, "nobody knows yet what was seen");
+    holdings.offer(&silent);
+    holdings.settle(day(30));
+    assert_eq!(words(&holdings), 1);
+}

@@ -90,6 +90,18 @@ pub fn restored(fixture: &Fixture, entries: &[&Entry], reference: Millis) -> Hol
     holdings
 }
 
+/// How long something takes. The machines read no clock; a test of their speed must.
+#[expect(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "measures the code, decides nothing in it"
+)]
+pub fn timed<T>(run: impl FnOnce() -> T) -> (T, std::time::Duration) {
+    let begun = std::time::Instant::now();
+    let done = run();
+    (done, begun.elapsed())
+}
+
 /// A random order.
 pub fn shuffle<T>(items: &mut [T], prng: &mut Prng) {
     for last in (1..items.len()).rev() {

@@ -66,8 +66,8 @@ pub enum TokenError {
     },
     /// A character that no token has.
     #[error(
-        "invite token: character {position} is {found:?}; \
-         after '{PREFIX}' there are letters A to Z and digits 2 to 7{hint}"
+        "invite token: character {position} is {found:?}; after '{PREFIX}' there are \
+         letters A to Z and digits 2 to 7{hint}"
     )]
     Character {
         /// Counted from 1, spaces too.
