@@ -55,7 +55,6 @@ pub(super) struct World {
     /// Effects that concern people, as text: alarms, misbehaviour, gaps.
     pub(super) told: Vec<String>,
     queue: Queue,
-    device_boot: u64,
 }
 
 /// What will happen, in order.
@@ -63,6 +62,8 @@ pub(super) struct World {
 struct Queue {
     happenings: BTreeMap<(Millis, u64), Happening>,
     order: u64,
+    /// What was meant for an earlier start of the device is dropped.
+    device_boot: u64,
 }
 
 impl World {
@@ -91,7 +92,6 @@ impl World {
             issued: BTreeMap::new(),
             told: Vec::new(),
             queue: Queue::default(),
-            device_boot: 0,
         };
         world.start_device();
         (0..managers).for_each(|index| world.start_manager(index));
@@ -107,7 +107,7 @@ impl World {
     }
 
     pub(super) fn start_device(&mut self) {
-        self.device_boot += 1;
+        self.queue.device_boot += 1;
         let ledger = self.spool.state().ledger;
         self.spool = restore_spool(&self.device, ledger, self.prng.branch());
         self.tell_device(SpoolEvent::Holders(self.holders()));
@@ -227,7 +227,7 @@ impl World {
                     None => self.tell_device(SpoolEvent::Received { from, message }),
                 }
             }
-            Happening::ToDevice(boot, event) if boot == self.device_boot => self.tell_device(event),
+            Happening::ToDevice(boot, event) if boot == self.queue.device_boot => self.tell_device(event),
             Happening::ToManager(index, boot, event) if boot == self.readers[index].boot => {
                 self.tell_manager(index, event);
             }
@@ -247,7 +247,7 @@ impl World {
     }
 
     fn perform_on_device(&mut self, effect: SpoolEffect) {
-        let boot = self.device_boot;
+        let boot = self.queue.device_boot;
         match effect {
             SpoolEffect::Append { entry, state } => {
                 let number = entry.header.number;
