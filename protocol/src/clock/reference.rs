@@ -166,6 +166,11 @@ impl ReferenceTime {
             },
         );
         let floor = self.median(now)?;
+        if floor.firm {
+            // What a single one said is overruled for good.
+            self.floors
+                .retain(|(_, of_majority), at| *of_majority || *at <= floor.at);
+        }
         let key = (floor.by, floor.firm);
         // A floor is stored in steps, so that a disk is not written for every word.
         const STEP_MS: u64 = 60_000;

@@ -320,6 +320,7 @@ fn invites_enrolments_and_times() {
     let floor = Floor {
         by: NodeId([0x22; 16]),
         at: Millis(0x0102_0304),
+        firm: true,
     };
-    golden(&floor, "01 22*16 04030201 00*4");
+    golden(&floor, "01 22*16 04030201 00*4 01");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use regatta_protocol::clock::reference::{Floor, ReferenceTime, SignedTime, TimeClaim};
+use regatta_protocol::clock::reference::{AgedTime, Floor, ReferenceTime, SignedTime, TimeClaim};
 use regatta_protocol::crypto::sign::{Context, Signature};
 use regatta_protocol::ident::{Hash, NodeId, Serial};
 use regatta_protocol::ledger::entry::Entry;
@@ -10,7 +10,6 @@ use regatta_protocol::ledger::holdings::Holdings;
 use regatta_protocol::ledger::message::{Digest, Message};
 use regatta_protocol::ledger::replica::author::Identity;
 use regatta_protocol::ledger::replica::{Event, PeerInfo, Replica, Role, Settings};
-use regatta_protocol::limits::DAY_MS;
 use regatta_protocol::machine::{Machine, Millis};
 use regatta_protocol::prng::Prng;
 
@@ -18,14 +17,15 @@ use crate::fixture::{Hand, cheap, day, stopped};
 use crate::scenarios::fleet;
 use crate::state::after;
 
-fn said(by: u8, at: Millis) -> SignedTime {
+fn said(by: u8, at: Millis) -> AgedTime {
     let claim = TimeClaim {
         by: NodeId([by; 16]),
         serial: Serial([by; 16]),
         at,
     };
     let signature = Signature(Hash::ZERO, Hash::ZERO);
-    SignedTime { claim, signature }
+    let time = SignedTime { claim, signature };
+    AgedTime { time, age_ms: 0 }
 }
 
 #[test]
@@ -53,31 +53,71 @@ fn reference_time_is_the_lower_median_and_moves_on_by_itself() {
         None,
         "an older word of the same is passed over"
     );
-    assert_eq!(time.latest(2).len(), 2);
+    assert_eq!(time.latest(now, 2).len(), 2);
+}
+
+#[test]
+fn a_word_is_as_old_as_a_manager_says_it_is() {
+    let mut time = ReferenceTime::default();
+    let old = AgedTime {
+        age_ms: 60_000,
+        ..said(1, day(3))
+    };
+    time.take(Millis(0), old);
+    assert_eq!(time.read(Millis(5)), day(3).plus(60_005));
+    assert_eq!(time.latest(Millis(5), 1)[0].age_ms, 60_005);
+    // However old it is said to be, it moves nothing by more than it may speak.
+    let ancient = AgedTime {
+        age_ms: u32::MAX,
+        ..said(2, day(4))
+    };
+    time.take(Millis(5), ancient);
+    assert!(time.read(Millis(5)) <= day(4).plus(15 * 60_000));
 }
 
 #[test]
 fn a_stored_floor_outlives_a_restart_and_falls_with_its_signer() {
     let mut time = ReferenceTime::default();
+    time.set_tellers(3);
     let floor = time.take(Millis(0), said(1, day(3)));
     let stored = Floor {
         by: NodeId([1; 16]),
         at: day(3),
+        firm: false,
     };
     assert_eq!(floor, Some(stored));
     let mut woken = ReferenceTime::restore([stored]);
+    woken.set_tellers(3);
     woken.set_own(Millis(0), Millis(77));
     assert_eq!(woken.read(Millis(5)), day(3), "a device that wakes in 1970");
     woken.take(Millis(5), said(2, day(1)));
     assert_eq!(woken.read(Millis(5)), day(3));
-    let mut floors = woken.floors().map(|floor| floor.at).collect::<Vec<_>>();
-    floors.sort_unstable();
-    assert_eq!(floors, [day(1), day(3)]);
     woken.discard(&NodeId([1; 16]));
     assert_eq!(woken.read(Millis(5)), day(1));
-    // A day after it was last said, a word speaks no more; its floor does.
-    assert_eq!(woken.read(Millis(5).plus(DAY_MS)), day(2));
-    assert_eq!(woken.read(Millis(5).plus(DAY_MS + 1)), day(1));
+    // Once its word is old it speaks no more; its floor does.
+    let aged = Millis(5).plus(16 * 60_000);
+    assert_eq!((woken.read(aged), woken.is_signed(aged)), (day(1), false));
+}
+
+#[test]
+fn a_majority_outweighs_the_floor_that_one_left_and_nobody_outweighs_a_majoritys() {
+    let mut time = ReferenceTime::default();
+    time.set_tellers(3);
+    time.take(Millis(0), said(1, day(300)));
+    assert_eq!(time.read(Millis(0)), day(300), "the only one in reach");
+    time.take(Millis(0), said(2, day(3)));
+    assert_eq!(time.read(Millis(0)), day(3), "two of three say otherwise");
+    // Alone again, the first does not bring back what the majority overruled lower down...
+    let later = Millis(20 * 60_000);
+    assert_eq!(
+        time.read(later),
+        day(300),
+        "nobody else is heard: its floor holds"
+    );
+    time.take(later, said(2, day(4)));
+    time.take(later, said(3, day(2)));
+    // ...and a majority does not bring time below what a majority said before.
+    assert_eq!(time.read(later), day(3));
 }
 
 fn device(holdings: Holdings) -> Replica {
@@ -111,7 +151,7 @@ fn tell(replica: &mut Replica, by: &Hand, at: Millis) -> Millis {
         managers: None,
         scopes: None,
         own_scopes: Vec::new(),
-        times: vec![time],
+        times: vec![AgedTime { time, age_ms: 0 }],
         answer: false,
     };
     hear(replica, by, Message::Digest(digest))
@@ -169,7 +209,7 @@ fn a_time_that_somebody_else_signed_moves_nothing() {
     let mut thief = m1.clone();
     thief.key = cheap(66);
     assert_eq!(tell(&mut replica, &thief, day(9)), day(5));
-    let claim = said(1, day(9)).claim;
+    let claim = said(1, day(9)).time.claim;
     let bytes = regatta_protocol::codec::encode(&claim);
     // A word of another kind is none on the time.
     let other = m1.key.sign(Context::Presence, &m1.fleet, &bytes);

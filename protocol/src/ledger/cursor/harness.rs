@@ -227,7 +227,9 @@ impl World {
                     None => self.tell_device(SpoolEvent::Received { from, message }),
                 }
             }
-            Happening::ToDevice(boot, event) if boot == self.queue.device_boot => self.tell_device(event),
+            Happening::ToDevice(boot, event) if boot == self.queue.device_boot => {
+                self.tell_device(event)
+            }
             Happening::ToManager(index, boot, event) if boot == self.readers[index].boot => {
                 self.tell_manager(index, event);
             }
