@@ -16,6 +16,8 @@ mod invites;
 mod orders;
 #[path = "fold/powers.rs"]
 mod powers;
+#[path = "fold/riding.rs"]
+mod riding;
 #[path = "fold/roots.rs"]
 mod roots;
 #[path = "fold/scenarios.rs"]

@@ -52,8 +52,6 @@ impl Disk {
     #[must_use]
     pub fn parcel(&self, hash: &Hash) -> Option<Parcel> {
         let index = *self.by_hash.get(hash)?;
-        self.log
-            .get(index as usize)
-            .map(|entry| entry.parcel.clone())
+        self.log.get(index as usize).map(|entry| entry.bare())
     }
 }

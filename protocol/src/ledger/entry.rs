@@ -293,6 +293,25 @@ impl Entry {
         })
     }
 
+    /// A body that rides along: private, and here only because its holder may read it.
+    #[must_use]
+    pub fn riding(&self) -> Option<&Bytes> {
+        match self.header.body {
+            Some(body) if !body.carried => self.parcel.body.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The parcel as anybody may have it: without a body that rides along.
+    #[must_use]
+    pub fn bare(&self) -> Parcel {
+        let body = self.carried().cloned();
+        Parcel {
+            body,
+            ..self.parcel.clone()
+        }
+    }
+
     /// The carried body, where there is one.
     #[must_use]
     pub fn carried(&self) -> Option<&Bytes> {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::catalog::{Catalog, HeldRevision, Place, RevisionId, Standing};
 use crate::crypto::sign::{Context, PublicKey};
 use crate::ident::Hash;
+use crate::ledger::bodies::library::Shelf;
 use crate::ledger::chain::{Appended, Chain, LinkId};
 use crate::ledger::digest::Digests;
 use crate::ledger::entry::{Entry, LedgerId, LedgerKind};
@@ -51,6 +52,7 @@ pub struct Holdings {
     catalog: Catalog,
     enrolments: Enrolments,
     digests: Digests,
+    shelf: Shelf,
     /// Entries of a critical kind that this build does not know.
     unknown_critical: BTreeSet<(LedgerId, LinkId)>,
     behind: Behind,
@@ -82,6 +84,7 @@ impl Holdings {
             catalog: Catalog::default(),
             enrolments: Enrolments::default(),
             digests: Digests::default(),
+            shelf: Shelf::default(),
             unknown_critical: BTreeSet::new(),
             behind: Behind {
                 trust: true,
@@ -118,6 +121,12 @@ impl Holdings {
     #[must_use]
     pub fn enrolments(&self) -> &Enrolments {
         &self.enrolments
+    }
+
+    /// Which entries name which bodies.
+    #[must_use]
+    pub fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 
     /// Whether an enrolment counts; as of the last [`Self::settle`].
@@ -247,6 +256,7 @@ impl Holdings {
             // Whatever it says, it may be a fork, or a head that others testified before it came.
             self.behind.trust = true;
         }
+        self.shelf.take(entry);
         self.mark(&ledger, link);
         match ledger.kind {
             LedgerKind::Fleet => {
@@ -448,27 +458,10 @@ impl Holdings {
     /// One hash over everything that holds for the whole fleet: equal on nodes of equal state.
     #[must_use]
     pub fn state_digest(&self) -> Hash {
-        let judgement = &self.judgement;
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.catalog.digest(|key| key.scope.is_none()).0);
-        let counts = [
-            judgement.stopped_keys.len(),
-            judgement.stopped_nodes.len(),
-            judgement.stopped_invites.len(),
-            self.record.managers().len(),
-        ];
-        for count in counts {
-            hasher.update(&(count as u64).to_le_bytes());
-        }
-        for key in &judgement.stopped_keys {
-            hasher.update(&key.0.0);
-        }
-        for node in &judgement.stopped_nodes {
-            hasher.update(&node.0);
-        }
-        for invite in &judgement.stopped_invites {
-            hasher.update(&invite.0.0);
-        }
+        self.judgement.add_stopped(&mut hasher);
+        hasher.update(&(self.record.managers().len() as u64).to_le_bytes());
         for serial in self.record.managers().keys() {
             hasher.update(&serial.0);
         }

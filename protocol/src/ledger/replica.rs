@@ -371,6 +371,11 @@ impl Machine for Replica {
     fn handle(&mut self, now: Millis, event: Event, out: &mut Vec<Effect>) {
         match event {
             Event::PeerUp(info) => self.on_peer_up(now, info, out),
+            Event::Presented { peer, credentials } => {
+                if let Some(peer) = self.peers.get_mut(&peer) {
+                    peer.credentials = Some(credentials);
+                }
+            }
             Event::PeerDown(node) => self.on_peer_down(&node),
             Event::Received { from, message } => self.on_received(now, from, message, out),
             Event::Malformed { from } => {

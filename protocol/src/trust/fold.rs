@@ -53,6 +53,27 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Adds who is stopped to a hash over what holds.
+    pub(crate) fn add_stopped(&self, hasher: &mut blake3::Hasher) {
+        let counts = [
+            self.stopped_keys.len(),
+            self.stopped_nodes.len(),
+            self.stopped_invites.len(),
+        ];
+        for count in counts {
+            hasher.update(&(count as u64).to_le_bytes());
+        }
+        for key in &self.stopped_keys {
+            hasher.update(&key.0.0);
+        }
+        for node in &self.stopped_nodes {
+            hasher.update(&node.0);
+        }
+        for invite in &self.stopped_invites {
+            hasher.update(&invite.0.0);
+        }
+    }
+
     /// When a manager's certificate ends, renewals by testimony counted.
     #[must_use]
     pub fn end_of(&self, serial: &Serial, certificate: &Certificate) -> Millis {

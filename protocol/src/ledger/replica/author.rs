@@ -13,7 +13,7 @@ use crate::ident::{Hash, Incarnation, NodeId, Serial};
 use crate::ledger::chain::{Chain, Head};
 use crate::ledger::entry::{
     BodyRef, CODEC_BINCODE, Entry, EntryError, EntryKind, Header, LedgerId, LedgerKind,
-    SCHEME_ED25519,
+    SCHEME_ED25519, body_hash,
 };
 use crate::ledger::holdings::Offered;
 use crate::ledger::message::Message;
@@ -59,6 +59,8 @@ pub struct Draft {
     pub carried: Option<Bytes>,
     /// A body that goes only to those who may read it, by reference.
     pub body: Option<BodyRef>,
+    /// The same in bytes, where it is short enough to ride along to them.
+    pub riding: Option<Bytes>,
 }
 
 impl Draft {
@@ -74,6 +76,7 @@ impl Draft {
             payload: payload.into(),
             carried: None,
             body: None,
+            riding: None,
         }
     }
 
@@ -214,6 +217,11 @@ impl Replica {
             bytes: bytes.len() as u64,
             carried: true,
         });
+        let riding = draft.riding.as_ref().map(|bytes| BodyRef {
+            hash: body_hash(bytes, false),
+            bytes: bytes.len() as u64,
+            carried: false,
+        });
         let header = Header {
             ledger,
             signer: self.me.serial,
@@ -225,11 +233,16 @@ impl Replica {
             expires: draft.expires,
             codec: CODEC_BINCODE,
             scheme: SCHEME_ED25519,
-            body: body.or(draft.body),
+            body: body.or(riding).or(draft.body),
             payload: draft.payload,
         };
         let fleet = self.holdings.record().fleet();
-        let entry = Entry::write(&header, draft.carried, &fleet, self.me.signer.as_ref())?;
+        let entry = Entry::write(
+            &header,
+            draft.carried.or(draft.riding),
+            &fleet,
+            self.me.signer.as_ref(),
+        )?;
         match self.holdings.offer(&entry) {
             Offered::Added { .. } => {}
             Offered::UnknownSigner => return Err(Refusal::Uncertified),

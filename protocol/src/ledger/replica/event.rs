@@ -8,6 +8,7 @@ use crate::ledger::entry::{Entry, LedgerId};
 use crate::ledger::message::Message;
 use crate::ledger::replica::author::{Draft, Refusal};
 use crate::machine::Millis;
+use crate::trust::authority::Credentials;
 
 /// What a node is in the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +59,13 @@ pub struct PeerInfo {
 pub enum Event {
     /// A member is connected. From the network, after the handshake.
     PeerUp(PeerInfo),
+    /// A peer's certificates were checked: what it may read can ride along to it. From the network.
+    Presented {
+        /// Whose.
+        peer: NodeId,
+        /// What they say.
+        credentials: Arc<Credentials>,
+    },
     /// A connection is gone. From the network.
     PeerDown(NodeId),
     /// A message came. From the network, decoded.
@@ -88,7 +96,7 @@ pub enum Event {
 /// Everything a replica can ask for. Performed in order; `Store` is durable before what follows.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Keep an entry.
+    /// Keep an entry; a body that rides along with it goes where bodies are kept.
     Store(Arc<Entry>),
     /// Keep a floor of reference time.
     StoreFloor(Floor),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ident::{Hash, NodeId};
+use crate::ledger::bodies::library::Reading;
 use crate::ledger::chain::Head;
 use crate::ledger::entry::{Entry, LedgerId, Parcel};
 use crate::ledger::message::{Group, Message};
@@ -108,18 +109,23 @@ impl Replica {
             }
             return;
         }
-        let mut batches: BTreeMap<Vec<NodeId>, Vec<&Arc<Entry>>> = BTreeMap::new();
+        let mut batches: BTreeMap<(Vec<NodeId>, bool), Vec<&Arc<Entry>>> = BTreeMap::new();
         for entry in fresh {
             let Some(group) = Group::of(&entry.header.ledger) else {
                 continue;
             };
             let pushed = self.pushed_to(entry, group, from);
             self.note_for_announcement(now, entry, hops);
-            if !pushed.is_empty() {
-                batches.entry(pushed).or_default().push(entry);
+            let (readers, others): (Vec<NodeId>, Vec<NodeId>) = pushed
+                .into_iter()
+                .partition(|peer| self.may_ride(now, entry, peer));
+            for (to, rides) in [(readers, true), (others, false)] {
+                if !to.is_empty() {
+                    batches.entry((to, rides)).or_default().push(entry);
+                }
             }
         }
-        for (to, entries) in batches {
+        for ((to, rides), entries) in batches {
             for node in &to {
                 let Some(peer) = self.peers.get_mut(node) else {
                     continue;
@@ -128,13 +134,28 @@ impl Replica {
                     .iter()
                     .for_each(|entry| peer.note_known(&entry.hash));
             }
-            for parcels in frames(&entries) {
+            for parcels in frames(&entries, rides) {
                 out.push(Effect::Send {
                     to: to.clone(),
                     message: Message::Push { hops, parcels },
                 });
             }
         }
+    }
+
+    /// Whether an entry's private body may go along with it to a peer.
+    fn may_ride(&self, now: Millis, entry: &Entry, peer: &NodeId) -> bool {
+        let credentials = self
+            .peers
+            .get(peer)
+            .and_then(|peer| peer.credentials.as_ref());
+        let reading = Reading {
+            holdings: &self.holdings,
+            shelf: self.holdings.shelf(),
+            reference: self.reference(now),
+        };
+        entry.riding().is_some()
+            && credentials.is_some_and(|credentials| reading.may_ride(entry, credentials))
     }
 
     fn pushed_to(&self, entry: &Entry, group: Group, from: Option<NodeId>) -> Vec<NodeId> {
@@ -294,18 +315,23 @@ impl Replica {
 }
 
 /// Entries in frames, each within its bound.
-fn frames(entries: &[&Arc<Entry>]) -> Vec<Vec<Parcel>> {
+fn frames(entries: &[&Arc<Entry>], ride: bool) -> Vec<Vec<Parcel>> {
     let mut frames: Vec<Vec<Parcel>> = vec![Vec::new()];
     let mut room = PARCEL_BYTES_MAX;
     for entry in entries {
-        let bytes = crate::codec::encoded_len(&entry.parcel);
+        let parcel = if ride {
+            entry.parcel.clone()
+        } else {
+            entry.bare()
+        };
+        let bytes = crate::codec::encoded_len(&parcel);
         if bytes > room {
             frames.push(Vec::new());
             room = PARCEL_BYTES_MAX;
         }
         room = room.saturating_sub(bytes);
         if let Some(frame) = frames.last_mut() {
-            frame.push(entry.parcel.clone());
+            frame.push(parcel);
         }
     }
     frames

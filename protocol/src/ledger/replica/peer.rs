@@ -1,11 +1,13 @@
 //! What a replica knows of a peer, and how much it lets it ask for.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::ident::{Hash, NodeId};
 use crate::ledger::message::Digest;
 use crate::ledger::replica::{Misdeed, PeerInfo};
 use crate::machine::Millis;
+use crate::trust::authority::Credentials;
 
 /// Messages that a peer may send at once.
 const BURST: u64 = 2_000;
@@ -20,6 +22,8 @@ const KNOWN_MAX: usize = 16;
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     pub info: PeerInfo,
+    /// Its certificates, once they were checked.
+    pub credentials: Option<Arc<Credentials>>,
     /// Trust is in step.
     pub agreed: bool,
     /// It named this node its feeder.
@@ -47,6 +51,7 @@ impl Peer {
     pub fn new(info: PeerInfo, now: Millis) -> Self {
         Self {
             info,
+            credentials: None,
             agreed: false,
             fed: false,
             condemned: false,
