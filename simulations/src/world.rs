@@ -553,6 +553,7 @@ impl Done {
             Event::Feeder(_) => 5,
             Event::Clock { .. } => 6,
             Event::Wake => 7,
+            Event::Presented { .. } => 8,
         };
         self.events += 1;
         let word = now.0 << 24 ^ u64::from(node) << 8 ^ kind;
