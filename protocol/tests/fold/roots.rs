@@ -127,6 +127,10 @@ fn of_two_rotations_that_follow_one_root_every_node_keeps_the_same() {
         m2.carry(&by_left, day(1)),
     ];
     all_orders_agree(&genesis, &before, &story, day(5));
+    let hash_of = |statement: &Statement| Hash::of(&rotation(statement).bytes);
+    let lower = hash_of(&left).min(hash_of(&right));
+    let holdings = after(&genesis, &[before, story].concat(), day(5));
+    assert_eq!(holdings.record().roots().current().previous, lower);
 }
 
 #[test]
