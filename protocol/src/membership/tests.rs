@@ -209,6 +209,27 @@ fn a_node_whose_whole_uplink_flaps_dials_within_bounds() {
     assert_eq!(fleet.machine(agent).homes().len(), 2);
 }
 
+/// Found by the simulator: after a partition of some minutes a node waited a minute for its homes.
+#[test]
+fn ten_seconds_after_a_partition_of_minutes_a_node_has_its_homes() {
+    for seed in 0..5 {
+        let mut fleet = Fleet::new(60 + seed, 3, 1, Profile::Normal);
+        let agent = fleet.agents[0];
+        let managers = fleet.managers.clone();
+        fleet.run_for(MINUTE);
+        for manager in &managers {
+            fleet.cut(agent, *manager);
+            fleet.close(agent, *manager);
+        }
+        fleet.run_for(8 * MINUTE);
+        for manager in &managers {
+            fleet.heal(agent, *manager);
+        }
+        fleet.run_for(10_000);
+        assert_eq!(fleet.machine(agent).homes().len(), 2);
+    }
+}
+
 /// Cuts the managers apart at `at`; nodes keep their links to both sides.
 fn partition(fleet: &mut Fleet, at: usize, cut: bool) {
     let (left, right) = fleet.managers.split_at(at);
@@ -314,6 +335,29 @@ fn after_days_of_quiet_the_last_word_of_a_lost_manager_is_not_days_old() {
     for agent in &fleet.agents {
         let view = fleet.machine(other).state_of(*agent, fleet.now);
         assert!(view.heard_ago_ms < Some(90_000), "{view:?}");
+    }
+}
+
+/// Found by the simulator: managers without a link to the node kept what its earlier start had said.
+#[test]
+fn a_node_whose_clock_went_back_over_a_restart_is_believed_by_all_managers() {
+    let mut fleet = Fleet::new(23, 5, 5, Profile::Normal);
+    fleet.run_for(MINUTE);
+    let agent = fleet.agents[0];
+    let wall = Millis(1_700_000_000_000 + 24 * 60 * MINUTE);
+    fleet.event(agent, MembershipEvent::Clock { wall });
+    let home = fleet.machine(agent).homes()[1];
+    fleet.cut(agent, home);
+    fleet.close(agent, home);
+    fleet.run_for(5_000);
+    fleet.heal(agent, home);
+    fleet.kill(agent, false);
+    fleet.run_for(3_000);
+    fleet.restart(agent);
+    fleet.run_for(10_000);
+    for manager in fleet.managers.clone() {
+        let view = fleet.machine(manager).state_of(agent, fleet.now);
+        assert_eq!(view.homes, fleet.machine(agent).homes());
     }
 }
 
