@@ -113,8 +113,11 @@ impl HeldRevision {
 pub enum Standing {
     /// It counts; its author has this rank.
     Counts(Rank),
-    /// It does not: cut, forked, lapsed, held, expired, or its author may not.
+    /// It does not: cut, forked, lapsed, held, expired, or its author may not. What it replaced
+    /// stays replaced where it is replaced itself.
     Waits,
+    /// As if it were not held: other nodes refuse to take it.
+    Absent,
 }
 
 /// A document's state.
@@ -126,22 +129,154 @@ pub struct Heads {
     pub conflicts: Vec<RevisionId>,
 }
 
+/// How a head is weighed against its rivals; the greatest wins.
+type Weight = (Rank, Stamp, NodeId, RevisionId);
+
+/// One document, kept up link by link: a revision *casts* where it counts or is replaced by one that
+/// casts, and whatever a casting revision replaces is replaced. So each change walks only as far as
+/// it reaches, and 10,000 revisions of one name cost no more each than the first ones.
+#[derive(Clone, Debug, Default)]
+struct Document {
+    standings: BTreeMap<RevisionId, Standing>,
+    /// How many casting revisions name a revision, held or not, as replaced.
+    shadows: BTreeMap<RevisionId, u32>,
+    /// How many revisions that are there at all do.
+    named: BTreeMap<RevisionId, u32>,
+    /// Heads: what counts and nobody replaced.
+    weights: BTreeSet<Weight>,
+    /// What nobody replaced, counting or not.
+    open: BTreeSet<(Stamp, RevisionId)>,
+}
+
 /// All documents.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     revisions: BTreeMap<RevisionId, HeldRevision>,
-    documents: BTreeMap<DocumentKey, BTreeSet<RevisionId>>,
+    documents: BTreeMap<DocumentKey, Document>,
     heads: BTreeMap<DocumentKey, Heads>,
+    /// Documents whose heads are still to be read from what was weighed.
+    undecided: BTreeSet<DocumentKey>,
+}
+
+impl Document {
+    fn casts(&self, id: &RevisionId) -> bool {
+        match self.standings.get(id) {
+            Some(Standing::Counts(_)) => true,
+            Some(Standing::Waits) => self.shadows.contains_key(id),
+            Some(Standing::Absent) | None => false,
+        }
+    }
+
+    /// Sets how a revision stands and carries on what follows from it.
+    fn weigh(
+        &mut self,
+        id: RevisionId,
+        standing: Standing,
+        revisions: &BTreeMap<RevisionId, HeldRevision>,
+    ) {
+        let was_there = self.is_there(&id);
+        let cast = self.casts(&id);
+        self.standings.insert(id, standing);
+        let is_there = self.is_there(&id);
+        if was_there != is_there {
+            for older in replaced_by(&id, revisions) {
+                count(&mut self.named, older, is_there);
+                self.note_open(older, revisions);
+            }
+        }
+        self.note_open(id, revisions);
+        self.note_weight(id, revisions);
+        // Whoever begins or ceases to cast changes what it replaces, and they what they replace.
+        let mut changed: Vec<(RevisionId, bool)> = Vec::new();
+        if cast != self.casts(&id) {
+            changed.push((id, !cast));
+        }
+        while let Some((id, casts)) = changed.pop() {
+            for older in replaced_by(&id, revisions) {
+                let cast = self.casts(&older);
+                count(&mut self.shadows, older, casts);
+                self.note_weight(older, revisions);
+                if cast != self.casts(&older) {
+                    changed.push((older, !cast));
+                }
+            }
+        }
+    }
+
+    fn is_there(&self, id: &RevisionId) -> bool {
+        !matches!(self.standings.get(id), None | Some(Standing::Absent))
+    }
+
+    fn note_open(&mut self, id: RevisionId, revisions: &BTreeMap<RevisionId, HeldRevision>) {
+        let Some(held) = revisions.get(&id) else {
+            return;
+        };
+        if self.is_there(&id) && !self.named.contains_key(&id) {
+            self.open.insert((held.stamp, id));
+        } else {
+            self.open.remove(&(held.stamp, id));
+        }
+    }
+
+    fn note_weight(&mut self, id: RevisionId, revisions: &BTreeMap<RevisionId, HeldRevision>) {
+        let Some(held) = revisions.get(&id) else {
+            return;
+        };
+        let author = held.place.ledger.author;
+        match self.standings.get(&id) {
+            Some(Standing::Counts(rank)) if !self.shadows.contains_key(&id) => {
+                self.weights.insert((*rank, held.stamp, author, id));
+            }
+            _ => {
+                let (low, high) = (Rank::Device, Rank::Root);
+                for rank in [low, Rank::Operator, Rank::Manager, high] {
+                    self.weights.remove(&(rank, held.stamp, author, id));
+                }
+            }
+        }
+    }
+
+    fn heads(&self) -> Option<Heads> {
+        let mut ids = self.weights.iter().rev().map(|(_, _, _, id)| *id);
+        Some(Heads {
+            winner: ids.next()?,
+            conflicts: ids.collect(),
+        })
+    }
+}
+
+/// Adds one to, or takes one from, a count that is there where it is not zero.
+fn count(counts: &mut BTreeMap<RevisionId, u32>, id: RevisionId, up: bool) {
+    let count = counts.entry(id).or_default();
+    if up {
+        *count += 1;
+    } else {
+        assert!(*count > 0, "a revision is replaced less than never");
+        *count -= 1;
+    }
+    if *count == 0 {
+        counts.remove(&id);
+    }
+}
+
+/// What a revision says that it replaces: different ones, 16 at most.
+fn replaced_by(
+    id: &RevisionId,
+    revisions: &BTreeMap<RevisionId, HeldRevision>,
+) -> BTreeSet<RevisionId> {
+    let held = revisions.get(id).map(|held| &held.revision.replaces);
+    let replaces = held.into_iter().flatten().take(REPLACES_MAX);
+    replaces.copied().collect()
 }
 
 impl Catalog {
-    /// Takes an appended entry; gives the documents that it speaks of.
-    pub fn take(&mut self, entry: &Entry, link: LinkId) -> Vec<DocumentKey> {
+    /// Takes an appended entry; gives its revisions, of which each is still to be weighed.
+    pub fn take(&mut self, entry: &Entry, link: LinkId) -> Vec<RevisionId> {
         let place = Place {
             ledger: entry.header.ledger,
             link,
         };
-        let mut touched = Vec::new();
+        let mut taken = Vec::new();
         for (index, revision) in revisions_of(entry).into_iter().enumerate() {
             let Ok(index) = u16::try_from(index) else {
                 break;
@@ -150,12 +285,9 @@ impl Catalog {
                 entry: Serial(entry.hash.half()),
                 place: index,
             };
-            let key = DocumentKey {
-                scope: place.ledger.scope,
-                kind: revision.kind,
-                name: revision.name.clone(),
-            };
-            self.documents.entry(key.clone()).or_default().insert(id);
+            if self.revisions.contains_key(&id) {
+                continue;
+            }
             self.revisions.insert(
                 id,
                 HeldRevision {
@@ -167,71 +299,37 @@ impl Catalog {
                     revision,
                 },
             );
-            touched.push(key);
+            taken.push(id);
         }
-        touched
+        taken
     }
 
-    /// Decides a document anew.
-    pub fn decide(&mut self, key: &DocumentKey, standing: impl Fn(&HeldRevision) -> Standing) {
-        let Some(ids) = self.documents.get(key) else {
+    /// Says how a revision stands; [`Self::decide`] says what follows.
+    pub fn weigh(&mut self, id: RevisionId, standing: Standing) {
+        let Some(held) = self.revisions.get(&id) else {
             return;
         };
-        let counting: BTreeMap<RevisionId, Rank> = ids
-            .iter()
-            .filter_map(|id| match standing(self.revisions.get(id)?) {
-                Standing::Counts(rank) => Some((*id, rank)),
-                Standing::Waits => None,
-            })
-            .collect();
-        let replaced = self.replaced_by(key, counting.keys());
-        let mut heads: Vec<_> = counting
-            .iter()
-            .filter(|(id, _)| !replaced.contains(id))
-            .filter_map(|(id, rank)| {
-                let held = self.revisions.get(id)?;
-                Some((*rank, held.stamp, held.place.ledger.author, *id))
-            })
-            .collect();
-        heads.sort_unstable();
-        match heads.pop() {
-            None => {
-                self.heads.remove(key);
-            }
-            Some((_, _, _, winner)) => {
-                let conflicts = heads.iter().rev().map(|(_, _, _, id)| *id).collect();
-                self.heads.insert(key.clone(), Heads { winner, conflicts });
-            }
+        let key = held.document();
+        let document = self.documents.entry(key.clone()).or_default();
+        if document.standings.get(&id) != Some(&standing) {
+            document.weigh(id, standing, &self.revisions);
+            self.undecided.insert(key);
         }
     }
 
-    /// What these revisions replace, and what those replaced, counting or not.
-    fn replaced_by<'a>(
-        &self,
-        key: &DocumentKey,
-        from: impl Iterator<Item = &'a RevisionId>,
-    ) -> BTreeSet<RevisionId> {
-        let mut replaced = BTreeSet::new();
-        let mut open: Vec<RevisionId> = from.copied().collect();
-        while let Some(id) = open.pop() {
-            let Some(held) = self.revisions.get(&id).filter(|held| is_of(held, key)) else {
-                continue;
+    /// Decides the documents of which something was weighed anew.
+    pub fn decide(&mut self) {
+        for key in std::mem::take(&mut self.undecided) {
+            match self.documents.get(&key).and_then(Document::heads) {
+                Some(heads) => self.heads.insert(key, heads),
+                None => self.heads.remove(&key),
             };
-            for older in held.revision.replaces.iter().take(REPLACES_MAX) {
-                if replaced.insert(*older) {
-                    open.push(*older);
-                }
-            }
         }
-        replaced
     }
 
-    /// Decides every document anew.
-    pub fn decide_all(&mut self, standing: impl Fn(&HeldRevision) -> Standing) {
-        let keys: Vec<DocumentKey> = self.documents.keys().cloned().collect();
-        for key in keys {
-            self.decide(&key, &standing);
-        }
+    /// The names of all revisions that are held.
+    pub fn ids(&self) -> impl Iterator<Item = &RevisionId> {
+        self.revisions.keys()
     }
 
     /// A document's state; none where nothing counts.
@@ -256,7 +354,8 @@ impl Catalog {
         &self,
         key: &DocumentKey,
     ) -> impl Iterator<Item = (&RevisionId, &HeldRevision)> {
-        let ids = self.documents.get(key).into_iter().flatten();
+        let documents = self.documents.get(key).into_iter();
+        let ids = documents.flat_map(|document| document.standings.keys());
         ids.filter_map(|id| self.revisions.get(id).map(|held| (id, held)))
     }
 
@@ -266,38 +365,21 @@ impl Catalog {
     }
 
     /// What a new revision of a document has to replace: every head, and whatever is held or cut
-    /// that nobody replaced, so that it cannot come back later; the most recent first, 16 at most.
+    /// that nobody replaced, so that it cannot come back later; heads first, the most recent first,
+    /// 16 at most.
     #[must_use]
     pub fn to_replace(&self, key: &DocumentKey) -> Vec<RevisionId> {
-        let Some(ids) = self.documents.get(key) else {
+        let Some(document) = self.documents.get(key) else {
             return Vec::new();
         };
-        let replaced = self.replaced_by(key, ids.iter());
-        let winner = self.heads.get(key).map(|heads| heads.winner);
-        let mut open: Vec<_> = ids
-            .iter()
-            .filter(|id| !replaced.contains(id))
-            .filter_map(|id| self.revisions.get(id).map(|held| (held.stamp, *id)))
-            .collect();
-        open.sort_unstable();
-        let mut ids: Vec<RevisionId> = winner.into_iter().collect();
-        ids.extend(
-            open.iter()
-                .rev()
-                .map(|(_, id)| *id)
-                .filter(|id| Some(*id) != winner),
-        );
-        let conflicts = self
-            .heads
-            .get(key)
-            .into_iter()
-            .flat_map(|heads| heads.conflicts.iter());
-        for id in conflicts {
-            if !ids.contains(id) {
-                ids.push(*id);
+        let heads = document.weights.iter().rev().map(|(_, _, _, id)| *id);
+        let mut ids: Vec<RevisionId> = heads.take(REPLACES_MAX).collect();
+        let open = document.open.iter().rev().map(|(_, id)| *id);
+        for id in open.take(2 * REPLACES_MAX) {
+            if ids.len() < REPLACES_MAX && !ids.contains(&id) {
+                ids.push(id);
             }
         }
-        ids.truncate(REPLACES_MAX);
         ids
     }
 
@@ -318,10 +400,16 @@ impl Catalog {
     }
 }
 
-fn is_of(held: &HeldRevision, key: &DocumentKey) -> bool {
-    held.revision.kind == key.kind
-        && held.revision.name == key.name
-        && held.place.ledger.scope == key.scope
+impl HeldRevision {
+    /// The document that it is a revision of.
+    #[must_use]
+    pub fn document(&self) -> DocumentKey {
+        DocumentKey {
+            scope: self.place.ledger.scope,
+            kind: self.revision.kind,
+            name: self.revision.name.clone(),
+        }
+    }
 }
 
 fn revisions_of(entry: &Entry) -> Vec<Revision> {

@@ -48,6 +48,30 @@ pub const DEVICE_CERTIFICATE_MS_MAX: u64 = 30 * DAY_MS;
 pub const OPERATOR_CERTIFICATE_MS_MAX: u64 = 90 * DAY_MS;
 /// One day.
 pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// Hashes in one list of a body's pieces: a list is as long as a piece, and 8 MiB need only one.
+pub const BODY_LIST_HASHES_MAX: usize = BODY_PIECE_BYTES_MAX / 32;
+/// Pieces of one body that are asked for and not there yet.
+pub const BODY_WINDOW_PIECES: usize = 8;
+/// Bodies that one node fetches at once; the others wait.
+pub const BODY_FETCHES_MAX: usize = 4;
+/// Bodies that one node wants, those that wait included.
+pub const BODY_WANTS_MAX: usize = 4096;
+/// Bodies that one node hands out at once, to all.
+pub const BODY_SESSIONS_MAX: usize = 64;
+/// Answers that pass through one node at once, for all.
+pub const BODY_ROUTES_MAX: usize = 512;
+/// Answers that pass through one node, or that it hands out, because one neighbour asked.
+pub const BODY_ROUTES_PER_PEER_MAX: usize = 64;
+/// Of these, requests for bodies that no entry held here names.
+pub const BODY_ROUTES_UNKNOWN_MAX: usize = 64;
+/// Neighbours that are asked at the same time for one body.
+pub const BODY_FAN_OUT: usize = 3;
+/// Neighbours that one passing node asks for one body, one after the other.
+pub const BODY_ASKED_MAX: usize = 8;
+/// How far a request's time may lie from the holder's.
+pub const BODY_REQUEST_FRESH_MS: u64 = 10 * 60_000;
+/// A request for a body with its certificates: it is kept while it is passed on.
+pub const BODY_REQUEST_BYTES_MAX: usize = 8 * 1024;
 /// Home managers that one node keeps.
 pub const HOMES_MAX: usize = 2;
 /// Neighbours that one node keeps.
@@ -60,3 +84,23 @@ pub const PRESENCES_MAX: usize = 200_000;
 pub const PRESENCE_BYTES_MAX: usize = 256;
 /// Other managers that one manager keeps a link to.
 pub const MANAGER_LINKS_MAX: usize = 128;
+/// One message about pulled ledgers: a batch, and what stands around it.
+pub const PULL_MESSAGE_BYTES_MAX: usize = TELEMETRY_BATCH_BYTES_MAX + CONTROL_FRAME_BYTES_MAX;
+/// Managers that one acknowledgement may name.
+pub const PULL_HOLDERS_MAX: usize = 8;
+/// Batches of one device that a manager has asked for and not yet stored.
+pub const PULLS_PER_DEVICE_MAX: usize = 2;
+/// The same over all devices: 64 MiB of batches.
+pub const PULLS_MAX: usize = 256;
+/// Batches on their way to one other manager.
+pub const COPIES_PER_PEER_MAX: usize = 16;
+/// How long an asked batch, copy or range may take.
+pub const PULL_TIMEOUT_MS: u64 = 10_000;
+/// The longest pause after failures, and between looks at a ledger that has nothing new.
+pub const PULL_PAUSE_MS_MAX: u64 = 300_000;
+/// Incarnations of a pulled ledger that are remembered by name.
+pub const SPOOL_STARTS_MAX: usize = 64;
+/// Gaps that a device lists at once; nearer ones are joined beyond it.
+pub const SPOOL_GAPS_MAX: usize = 64;
+/// Entries of one spool before it makes room by itself: 4 MiB of sizes.
+pub const SPOOL_ENTRIES_MAX: usize = 1_000_000;

@@ -14,10 +14,18 @@ use std::time::Duration;
 mod channel_handshake;
 #[path = "../../fuzz/drivers/entry.rs"]
 mod entry;
+#[path = "../../fuzz/drivers/messages.rs"]
+mod messages;
+#[path = "../../fuzz/drivers/replica.rs"]
+mod replica;
 #[path = "../../fuzz/drivers/seal_open.rs"]
 mod seal_open;
 #[path = "../../fuzz/drivers/selector.rs"]
 mod selector;
+#[path = "../../fuzz/drivers/token.rs"]
+mod token;
+#[path = "../../fuzz/drivers/trust.rs"]
+mod trust;
 
 /// Far more than any of them takes, far less than a bomb that goes off.
 const SEED_MS_MAX: u64 = 2_000;
@@ -41,6 +49,26 @@ fn channel_handshake_bombs() {
 #[test]
 fn seal_open_bombs() {
     each_seed("seal_open", seal_open::run);
+}
+
+#[test]
+fn messages_bombs() {
+    each_seed("messages", messages::run);
+}
+
+#[test]
+fn trust_bombs() {
+    each_seed("trust", trust::run);
+}
+
+#[test]
+fn token_bombs() {
+    each_seed("token", token::run);
+}
+
+#[test]
+fn replica_bombs() {
+    each_seed("replica", replica::run);
 }
 
 #[test]

@@ -26,7 +26,8 @@ impl Disk {
 
     /// Keeps a floor of reference time.
     pub fn store_floor(&mut self, floor: Floor) {
-        self.floors.retain(|known| (known.by, known.firm) != (floor.by, floor.firm));
+        self.floors
+            .retain(|known| (known.by, known.firm) != (floor.by, floor.firm));
         self.floors.push(floor);
     }
 
@@ -63,6 +64,8 @@ impl Disk {
     #[must_use]
     pub fn parcel(&self, hash: &Hash) -> Option<Parcel> {
         let index = *self.by_hash.get(hash)?;
-        self.log.get(index as usize).map(|entry| entry.parcel.clone())
+        self.log
+            .get(index as usize)
+            .map(|entry| entry.parcel.clone())
     }
 }

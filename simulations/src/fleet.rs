@@ -14,8 +14,7 @@ use regatta_protocol::machine::Millis;
 use regatta_protocol::prng::Prng;
 use regatta_protocol::selector::Labels;
 use regatta_protocol::trust::certificate::{
-    Capability, Certificate, Grant, Issuer, KeySignature, NodeKeys, Rank, SignedCertificate,
-    Window,
+    Capability, Certificate, Grant, Issuer, KeySignature, NodeKeys, Rank, SignedCertificate, Window,
 };
 use regatta_protocol::trust::record::Record;
 use regatta_protocol::trust::root::{KeySet, RootDocument, SignedRoot};
@@ -56,9 +55,19 @@ impl Root {
         };
         let bytes = Bytes::from(codec::encode(&document));
         let own = signatures(key.sign(Context::Root, &FleetId::ZERO, &bytes));
-        let first = SignedRoot { bytes, own, before: Vec::new() };
+        let first = SignedRoot {
+            bytes,
+            own,
+            before: Vec::new(),
+        };
         let fleet = FleetId(Hash::of(&first.bytes).0);
-        Self { fleet, first, verify: scheme.verify(), scheme, key }
+        Self {
+            fleet,
+            first,
+            verify: scheme.verify(),
+            scheme,
+            key,
+        }
     }
 
     /// A new key of the fleet's scheme.
@@ -75,7 +84,10 @@ impl Root {
             node,
             name: name(label),
             rank: Rank::Manager,
-            keys: NodeKeys { sign: key.public(), seal: BoxKey(Hash(key.public().0.0)) },
+            keys: NodeKeys {
+                sign: key.public(),
+                seal: BoxKey(Hash(key.public().0.0)),
+            },
             labels: Labels::none(),
             grants: manager_grants(),
             window,
@@ -86,7 +98,10 @@ impl Root {
     fn sign_certificate(&self, certificate: &Certificate) -> SignedCertificate {
         let bytes = Bytes::from(codec::encode(certificate));
         let signature = self.key.sign(Context::Certificate, &self.fleet, &bytes);
-        SignedCertificate { bytes, signatures: signatures(signature) }
+        SignedCertificate {
+            bytes,
+            signatures: signatures(signature),
+        }
     }
 
     /// Signs an order.
@@ -94,7 +109,11 @@ impl Root {
     pub fn order(&self, verdict: &Verdict) -> Statement {
         let bytes = Bytes::from(codec::encode(verdict));
         let signature = self.key.sign(Context::Statement, &self.fleet, &bytes);
-        Statement::Order(SignedOrder { root: 1, bytes, signatures: signatures(signature) })
+        Statement::Order(SignedOrder {
+            root: 1,
+            bytes,
+            signatures: signatures(signature),
+        })
     }
 
     /// What a node holds right after joining: the root, and what it says.
@@ -104,9 +123,13 @@ impl Root {
     #[must_use]
     pub fn joined(&self, statements: &[Statement]) -> Holdings {
         let record = Record::begin(self.fleet, self.first.clone(), Arc::clone(&self.verify));
-        let Ok(record) = record else { panic!("the simulated root is not sound") };
+        let Ok(record) = record else {
+            panic!("the simulated root is not sound")
+        };
         let mut holdings = Holdings::new(record);
-        statements.iter().for_each(|statement| holdings.take_statement(statement));
+        statements
+            .iter()
+            .for_each(|statement| holdings.take_statement(statement));
         holdings.settle(EPOCH);
         holdings
     }
@@ -119,8 +142,17 @@ fn manager_grants() -> Vec<Grant> {
         TelemetryRead, Time,
     };
     [
-        ConfigWrite, Delegate, DeviceEnrol, ExecRun, Hold, Relay, SecretWrap, ShellOpen, Stop,
-        TelemetryRead, Time,
+        ConfigWrite,
+        Delegate,
+        DeviceEnrol,
+        ExecRun,
+        Hold,
+        Relay,
+        SecretWrap,
+        ShellOpen,
+        Stop,
+        TelemetryRead,
+        Time,
     ]
     .map(Grant::everywhere)
     .to_vec()
@@ -145,14 +177,22 @@ pub fn name(text: &str) -> Name {
 /// A year from the beginning of the run.
 #[must_use]
 pub fn year() -> Window {
-    Window { from: EPOCH, to: EPOCH.plus(365 * DAY_MS) }
+    Window {
+        from: EPOCH,
+        to: EPOCH.plus(365 * DAY_MS),
+    }
 }
 
 /// A manager: its identity and the statement that makes it one.
 #[must_use]
-pub fn manager(root: &Root, index: usize, prng: &mut Prng) -> (Identity, Statement) {
+pub fn manager(
+    root: &Root,
+    index: usize,
+    window: Window,
+    prng: &mut Prng,
+) -> (Identity, Statement) {
     let (node, signer) = (NodeId(prng.bytes()), root.new_key(prng));
-    let statement = root.certify(node, signer.as_ref(), &format!("m{}", index + 1), year());
+    let statement = root.certify(node, signer.as_ref(), &format!("m{}", index + 1), window);
     let identity = identity(node, signer, serial_of(&statement), Role::Manager);
     (identity, statement)
 }

@@ -37,8 +37,11 @@ pub fn entry(
     key: &dyn Sign,
 ) -> Entry {
     let fits = content.len() <= 640;
-    let (payload, carried) =
-        if fits { (Bytes::from(content), None) } else { (Bytes::default(), Some(Bytes::from(content))) };
+    let (payload, carried) = if fits {
+        (Bytes::from(content), None)
+    } else {
+        (Bytes::default(), Some(Bytes::from(content)))
+    };
     let header = Header {
         ledger: forged.ledger,
         signer: forged.signer,

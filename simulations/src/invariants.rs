@@ -80,7 +80,10 @@ impl Invariants {
 
     /// A node started from its disk.
     pub fn started(&mut self, index: NodeIndex, node: &Node) {
-        let held = node.replica.as_ref().map_or(0, |replica| replica.holdings().entries());
+        let held = node
+            .replica
+            .as_ref()
+            .map_or(0, |replica| replica.holdings().entries());
         if held != node.disk.entries().len() {
             let what = format!(
                 "I1: {} entries on disk, {held} held after the start",
@@ -129,7 +132,8 @@ impl Invariants {
                 self.seen.written += 1;
                 let author = node.identity.node;
                 let holders = BTreeSet::from([author]);
-                self.acknowledged.insert(*entry, Acknowledged { author, holders });
+                self.acknowledged
+                    .insert(*entry, Acknowledged { author, holders });
                 (!node.disk.has(entry)).then(|| "I1: acknowledged before it was stored".to_owned())
             }
             Effect::Replicated { entry, by, .. } => {
@@ -170,7 +174,10 @@ impl Invariants {
         }
         let before = entry.header.previous;
         if before != Hash::ZERO && !node.disk.has(&before) {
-            return Some(format!("I1: stored {:?} without what stands before it", entry.hash));
+            return Some(format!(
+                "I1: stored {:?} without what stands before it",
+                entry.hash
+            ));
         }
         self.may_hold(node, entry)
     }
@@ -196,13 +203,20 @@ impl Invariants {
         let place = (header.ledger.author, header.incarnation, header.number);
         let scoped = header.ledger.scope.is_some() || header.ledger.kind != LedgerKind::Fleet;
         if !scoped && let Some(other) = self.issued.insert(place, entry.hash) {
-            return Some(format!("I8: number {} issued twice, also for {other:?}", header.number));
+            return Some(format!(
+                "I8: number {} issued twice, also for {other:?}",
+                header.number
+            ));
         }
         let ledger = header.ledger;
         let continued = (ledger.author, ledger.kind, ledger.scope, header.previous);
         let rival = self.continued.insert(continued, entry.hash)?;
-        (!self.suspects.contains(&ledger.author))
-            .then(|| format!("I8: the head {:?} continued twice, also by {rival:?}", header.previous))
+        (!self.suspects.contains(&ledger.author)).then(|| {
+            format!(
+                "I8: the head {:?} continued twice, also by {rival:?}",
+                header.previous
+            )
+        })
     }
 
     fn alarmed(&mut self, alarm: Alarm) -> Option<String> {
@@ -231,9 +245,10 @@ fn promised(node: &Node, message: &Message) -> Option<String> {
             .iter()
             .map(|parcel| Hash::of(&parcel.header))
             .find(|hash| !node.disk.has(hash)),
-        Message::Announce { heads, .. } => {
-            heads.iter().map(|(_, head)| head.hash).find(|hash| !node.disk.has(hash))
-        }
+        Message::Announce { heads, .. } => heads
+            .iter()
+            .map(|(_, head)| head.hash)
+            .find(|hash| !node.disk.has(hash)),
         _ => None,
     };
     missing.map(|hash| format!("I1: promised {hash:?} before it was stored"))

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod queue;
 pub mod report;
 pub mod run;
+pub mod scenarios;
 pub mod scheme;
 pub mod steady;
 pub mod trace;

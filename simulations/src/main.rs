@@ -8,6 +8,7 @@ use clap::Parser;
 use regatta_protocol::limits::DAY_MS;
 use regatta_simulations::report::Outcome;
 use regatta_simulations::run::{self, Spec};
+use regatta_simulations::scenarios::{self, player};
 use regatta_simulations::scheme::Scheme;
 
 /// Simulates whole fleets from seeds; a failing seed prints the command that replays it.
@@ -32,6 +33,9 @@ struct Arguments {
     /// Minutes of virtual time that the storm lasts.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=43_200))]
     minutes: u64,
+    /// Play scenarios instead of storms: all of them with each seed, or those whose name has this.
+    #[arg(long, num_args = 0..=1, default_missing_value = "")]
+    scenarios: Option<String>,
     /// Real Ed25519 signatures instead of cheap ones.
     #[arg(long)]
     real_signatures: bool,
@@ -39,6 +43,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(part) = &arguments.scenarios {
+        return exit_code(play(&arguments, part));
+    }
     if let Some(seed) = arguments.seed {
         let outcome = one(&arguments, seed);
         println!("{outcome}");
@@ -60,11 +67,56 @@ fn main() -> ExitCode {
             return exit_code(false);
         }
         if ran.is_multiple_of(100) {
-            println!("{ran} seeds, {events} events, all good, {:.0?}", started.elapsed());
+            println!(
+                "{ran} seeds, {events} events, all good, {:.0?}",
+                started.elapsed()
+            );
         }
     }
-    println!("{ran} seeds, {events} events, all good, {:.1?}", started.elapsed());
+    println!(
+        "{ran} seeds, {events} events, all good, {:.1?}",
+        started.elapsed()
+    );
     exit_code(true)
+}
+
+/// Plays the scenarios whose name has `part`, with each seed; true where all held.
+fn play(arguments: &Arguments, part: &str) -> bool {
+    let scheme = if arguments.real_signatures {
+        Scheme::Real
+    } else {
+        Scheme::Cheap
+    };
+    let seeds = match (arguments.seed, arguments.seeds) {
+        (Some(seed), _) => seed..=seed,
+        (None, Some(seeds)) => arguments.from..=arguments.from + seeds.max(1) - 1,
+        (None, None) => arguments.from..=arguments.from,
+    };
+    let mut good = true;
+    for scenario in scenarios::all()
+        .iter()
+        .filter(|scenario| scenario.name.contains(part))
+    {
+        for seed in seeds.clone() {
+            let started = Instant::now();
+            let played = player::play(scenario, seed, scheme);
+            let verdict = if played.violations.is_empty() {
+                "good"
+            } else {
+                "BROKEN"
+            };
+            let (name, took, trace) = (scenario.name, started.elapsed(), played.trace);
+            println!("{verdict} seed {seed} {trace:016x} {took:>7.1?} {name}");
+            for violation in &played.violations {
+                good = false;
+                println!("  {}", violation.what);
+                println!(
+                    "  replay: cargo run -p regatta-simulations --release -- --seed {seed} --scenarios {name:?}"
+                );
+            }
+        }
+    }
+    good
 }
 
 fn one(arguments: &Arguments, seed: u64) -> Outcome {
@@ -94,5 +146,9 @@ fn replay(arguments: &Arguments, seed: u64) -> String {
 }
 
 fn exit_code(good: bool) -> ExitCode {
-    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -23,9 +23,19 @@ pub struct Weather {
 
 impl Weather {
     /// A local network without faults.
-    pub const FAIR: Self = Self { delay_ms: 1, jitter_ms: 2, loss: 0, doubled: 0 };
+    pub const FAIR: Self = Self {
+        delay_ms: 1,
+        jitter_ms: 2,
+        loss: 0,
+        doubled: 0,
+    };
     /// 30 % loss, 300 ms delay with jitter, reordering, duplicates.
-    pub const FOUL: Self = Self { delay_ms: 150, jitter_ms: 300, loss: 300_000, doubled: 50_000 };
+    pub const FOUL: Self = Self {
+        delay_ms: 150,
+        jitter_ms: 300,
+        loss: 300_000,
+        doubled: 50_000,
+    };
 }
 
 /// More than this waiting in front of a slow link is lost.
@@ -106,7 +116,10 @@ impl Network {
 
     /// Lets what a node sends pass at so many bytes a second.
     pub fn slow(&mut self, node: NodeIndex, bytes_per_second: u64) {
-        let slow = Slow { bytes_per_second: bytes_per_second.max(1), busy_until: Millis(0) };
+        let slow = Slow {
+            bytes_per_second: bytes_per_second.max(1),
+            busy_until: Millis(0),
+        };
         self.slow.insert(node, slow);
     }
 
@@ -157,7 +170,9 @@ impl Network {
         if self.slow.is_empty() {
             return Some(0);
         }
-        let Some(slow) = self.slow.get_mut(&from) else { return Some(0) };
+        let Some(slow) = self.slow.get_mut(&from) else {
+            return Some(0);
+        };
         let takes = bytes as u64 * 1000 / slow.bytes_per_second;
         let sent_at = slow.busy_until.max(now).plus(takes);
         let wait = sent_at.since(now);

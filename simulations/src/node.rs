@@ -120,7 +120,9 @@ impl Node {
             verify: Arc::clone(&root.verify),
         };
         self.membership = Some(Membership::new(me, prng.branch()));
-        self.replica = Some(Replica::new(identity, settings, holdings, time, prng, fresh));
+        self.replica = Some(Replica::new(
+            identity, settings, holdings, time, prng, fresh,
+        ));
         self.place.wake_at = NEVER;
     }
 
@@ -134,7 +136,9 @@ impl Node {
     /// The first event after a start.
     #[must_use]
     pub fn clock_event(&self, now: Millis) -> Event {
-        Event::Clock { wall: self.wall(now) }
+        Event::Clock {
+            wall: self.wall(now),
+        }
     }
 
     /// When each machine wants to be woken: the replica, membership.
@@ -152,9 +156,12 @@ pub fn restore(holdings: &mut Holdings, entries: &[Arc<Entry>]) {
     entries.iter().filter(is_trust).for_each(|entry| {
         holdings.restore(entry);
     });
-    entries.iter().filter(|entry| !is_trust(entry)).for_each(|entry| {
-        holdings.restore(entry);
-    });
+    entries
+        .iter()
+        .filter(|entry| !is_trust(entry))
+        .for_each(|entry| {
+            holdings.restore(entry);
+        });
 }
 
 /// The managers as the trust fold names them: neither stopped nor lapsed.
@@ -167,7 +174,12 @@ pub fn roster(holdings: &Holdings) -> Vec<RosterManager> {
         if stopped || judgement.lapsed.contains_key(serial) {
             continue;
         }
-        let can = |capability| certificate.grants.iter().any(|g| g.capability == capability);
+        let can = |capability| {
+            certificate
+                .grants
+                .iter()
+                .any(|g| g.capability == capability)
+        };
         let manager = RosterManager {
             id: certificate.node,
             home: true,

@@ -159,10 +159,18 @@ fn carry_out(world: &mut World, act: Act) {
         Act::Backup | Act::RestoreBackup | Act::Wipe => lose_disk(world, act),
         Act::SetClock => {
             let node = any(world);
-            let span = if world.prng().chance(200_000) { 2 * 86_400_000 } else { 20 * 60_000 };
+            let span = if world.prng().chance(200_000) {
+                2 * 86_400_000
+            } else {
+                20 * 60_000
+            };
             // Of managers' clocks only a minority is wrong at a time; else nobody knows the time.
             let wrong = |world: &World| {
-                world.managers().iter().filter(|m| world.nodes[**m as usize].clock_off_ms != 0).count()
+                world
+                    .managers()
+                    .iter()
+                    .filter(|m| world.nodes[**m as usize].clock_off_ms != 0)
+                    .count()
             };
             let is_manager = world.nodes[node as usize].is_manager();
             let mended = world.nodes[node as usize].clock_off_ms != 0;
@@ -213,15 +221,17 @@ fn work(world: &mut World, act: Act) {
             let devices = world.nodes.len() as u64;
             let at = world.prng().below(devices) as usize;
             let device = world.nodes[at].identity.node;
-            let key = DocumentKey { scope: Some(device), ..document(NAMES[0]) };
+            let key = DocumentKey {
+                scope: Some(device),
+                ..document(NAMES[0])
+            };
             revision_draft(world, manager, &key)
         }
         Act::WriteSet => set_draft(world, manager),
         Act::Testify => testimony_draft(world, manager),
         _ => {
             let at = world.prng().below(NAMES.len() as u64) as usize;
-            Some(revision_draft(world, manager, &document(NAMES[at])))
-                .flatten()
+            Some(revision_draft(world, manager, &document(NAMES[at]))).flatten()
         }
     };
     if let Some(draft) = draft {
@@ -244,16 +254,31 @@ fn revision(world: &World, manager: NodeIndex, key: &DocumentKey) -> Option<Revi
 #[must_use]
 pub fn revision_draft(world: &World, manager: NodeIndex, key: &DocumentKey) -> Option<Draft> {
     let revision = revision(world, manager, key)?;
-    let draft =
-        Draft::new(0, LedgerKind::Fleet, EntryKind::REVISION, codec::encode(&revision));
-    Some(Draft { scope: key.scope, ..draft })
+    let draft = Draft::new(
+        0,
+        LedgerKind::Fleet,
+        EntryKind::REVISION,
+        codec::encode(&revision),
+    );
+    Some(Draft {
+        scope: key.scope,
+        ..draft
+    })
 }
 
 fn set_draft(world: &World, manager: NodeIndex) -> Option<Draft> {
-    let revisions: Option<Vec<Revision>> =
-        NAMES.iter().take(3).map(|name| revision(world, manager, &document(name))).collect();
+    let revisions: Option<Vec<Revision>> = NAMES
+        .iter()
+        .take(3)
+        .map(|name| revision(world, manager, &document(name)))
+        .collect();
     let content = codec::encode(&RevisionSet(revisions?));
-    Some(Draft::fitting(0, LedgerKind::Fleet, EntryKind::SET, content))
+    Some(Draft::fitting(
+        0,
+        LedgerKind::Fleet,
+        EntryKind::SET,
+        content,
+    ))
 }
 
 /// What a manager can say of its peers' heads.
@@ -267,7 +292,10 @@ pub fn testimony_draft(world: &World, manager: NodeIndex) -> Option<Draft> {
     let verdicts = peers
         .filter(|(_, certificate)| certificate.node != own)
         .map(|(serial, certificate)| Verdict {
-            subject: Subject::Holder { serial: *serial, node: certificate.node },
+            subject: Subject::Holder {
+                serial: *serial,
+                node: certificate.node,
+            },
             ruling: Ruling::Good,
             ledgers: holdings
                 .chains()
@@ -275,8 +303,11 @@ pub fn testimony_draft(world: &World, manager: NodeIndex) -> Option<Draft> {
                 .filter(|(ledger, _)| ledger.author == certificate.node && ledger.scope.is_none())
                 .filter_map(|(ledger, chain)| {
                     let heads = chain.tip().into_iter().collect::<Vec<_>>();
-                    (!heads.is_empty())
-                        .then_some(JudgedLedger { kind: ledger.kind, scope: ledger.scope, heads })
+                    (!heads.is_empty()).then_some(JudgedLedger {
+                        kind: ledger.kind,
+                        scope: ledger.scope,
+                        heads,
+                    })
                 })
                 .collect(),
             replaces: Vec::new(),
@@ -285,7 +316,12 @@ pub fn testimony_draft(world: &World, manager: NodeIndex) -> Option<Draft> {
         })
         .collect();
     let content = codec::encode(&Verdicts(verdicts));
-    Some(Draft::fitting(0, LedgerKind::Trust, EntryKind::VERDICT, content))
+    Some(Draft::fitting(
+        0,
+        LedgerKind::Trust,
+        EntryKind::VERDICT,
+        content,
+    ))
 }
 
 fn cut(world: &mut World, act: Act) {

@@ -20,7 +20,12 @@ pub struct Queue<T> {
 impl<T> Default for Queue<T> {
     fn default() -> Self {
         let slots = std::iter::repeat_with(Vec::new).take(WHEEL_MS).collect();
-        Self { slots, at: 0, near: 0, far: BTreeMap::new() }
+        Self {
+            slots,
+            at: 0,
+            near: 0,
+            far: BTreeMap::new(),
+        }
     }
 }
 
@@ -92,7 +97,14 @@ mod tests {
     #[test]
     fn what_is_near_and_what_is_far_come_in_order() {
         let mut queue = Queue::default();
-        for (at, what) in [(70_000, 4), (5, 1), (40_000, 3), (5, 2), (70_000, 5), (900_000, 6)] {
+        for (at, what) in [
+            (70_000, 4),
+            (5, 1),
+            (40_000, 3),
+            (5, 2),
+            (70_000, 5),
+            (900_000, 6),
+        ] {
             queue.push(Millis(at), what);
         }
         let mut seen = Vec::new();
@@ -100,7 +112,10 @@ mod tests {
         while let Some(at) = queue.take(Millis(800_000), &mut batch) {
             seen.extend(batch.drain(..).map(|what| (at.0, what)));
         }
-        assert_eq!(seen, [(5, 1), (5, 2), (40_000, 3), (70_000, 4), (70_000, 5)]);
+        assert_eq!(
+            seen,
+            [(5, 1), (5, 2), (40_000, 3), (70_000, 4), (70_000, 5)]
+        );
         assert_eq!(queue.take(Millis(899_999), &mut batch), None);
         queue.push(Millis(3), 7);
         assert!(queue.take(Millis(900_000), &mut batch).is_some());

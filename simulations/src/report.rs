@@ -58,8 +58,11 @@ impl fmt::Display for Outcome {
             "seed {}: {} nodes, {} managers, push {push}, {:?} signatures",
             spec.seed, spec.nodes, spec.managers, spec.scheme
         )?;
-        let acts: Vec<String> =
-            self.happened.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        let acts: Vec<String> = self
+            .happened
+            .iter()
+            .map(|(name, count)| format!("{count} {name}"))
+            .collect();
         writeln!(out, "  happened   {}", acts.join(", "))?;
         let seen = &self.seen;
         writeln!(
@@ -96,8 +99,14 @@ impl fmt::Display for Outcome {
             Some(ms) if self.is_good() => {
                 write!(out, "  verdict    good; all agreed {ms} ms after the storm")
             }
-            Some(ms) => write!(out, "  verdict    BROKEN; all agreed {ms} ms after the storm"),
-            None => write!(out, "  verdict    BROKEN; the nodes never agreed after the storm"),
+            Some(ms) => write!(
+                out,
+                "  verdict    BROKEN; all agreed {ms} ms after the storm"
+            ),
+            None => write!(
+                out,
+                "  verdict    BROKEN; the nodes never agreed after the storm"
+            ),
         }
     }
 }
@@ -118,7 +127,12 @@ impl fmt::Display for Calm {
             }
         }
         match self.copies.per_mille() {
-            Some(copies) => write!(out, "{}.{:03} copies an entry", copies / 1000, copies % 1000),
+            Some(copies) => write!(
+                out,
+                "{}.{:03} copies an entry",
+                copies / 1000,
+                copies % 1000
+            ),
             None => write!(out, "nothing written"),
         }
     }

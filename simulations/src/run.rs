@@ -8,14 +8,15 @@ use regatta_protocol::ledger::message::Group;
 use regatta_protocol::ledger::replica::{Role, Settings};
 use regatta_protocol::machine::Millis;
 use regatta_protocol::prng::Prng;
+use regatta_protocol::trust::certificate::Window;
 
 use crate::fleet::{self, Root};
 use crate::network::{Network, NodeIndex, Weather};
 use crate::node::{self, Node};
 use crate::report::Outcome;
 use crate::scheme::Scheme;
-use crate::{plan, steady};
 use crate::world::{Manner, World};
+use crate::{plan, steady};
 
 /// What kind of fleet a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,15 +62,21 @@ pub fn managers_for(nodes: usize) -> usize {
     }
 }
 
-/// Makes the fleet and starts it.
+/// Makes the fleet and starts it; every manager is certified for a year.
 #[must_use]
 pub fn launch(spec: &Spec) -> World {
+    launch_with(spec, |_| fleet::year())
+}
+
+/// The same with a window of its own for each manager's certificate.
+#[must_use]
+pub fn launch_with(spec: &Spec, window: impl Fn(usize) -> Window) -> World {
     let mut prng = Prng::from_number(spec.seed);
     let root = Root::found(spec.scheme, &mut prng);
     let mut joined = Vec::new();
     let mut nodes = Vec::with_capacity(spec.nodes);
     for index in 0..spec.managers {
-        let (identity, statement) = fleet::manager(&root, index, &mut prng);
+        let (identity, statement) = fleet::manager(&root, index, window(index), &mut prng);
         joined.push(statement);
         nodes.push(Node::new(identity, Vec::new()));
     }
@@ -79,8 +86,14 @@ pub fn launch(spec: &Spec) -> World {
         nodes.push(node);
     }
     let network = Network::new(nodes.len(), Weather::FAIR);
-    let settings = Settings { push: spec.push, ..Settings::default() };
-    let manner = Manner { settings, encoded: spec.encoded };
+    let settings = Settings {
+        push: spec.push,
+        ..Settings::default()
+    };
+    let manner = Manner {
+        settings,
+        encoded: spec.encoded,
+    };
     let mut world = World::new(root, joined, nodes, network, manner, prng);
     for index in 0..spec.nodes as NodeIndex {
         world.start(index);
@@ -106,7 +119,11 @@ fn view_of(node: &mut Node, with_managers: bool, state: bool) -> Option<View> {
         trust: replica.digest(Group::Trust),
         fleet: replica.digest(Group::Fleet),
         managers: with_managers.then(|| replica.digest(Group::Managers)),
-        state: if state { replica.holdings().state_digest() } else { Hash::ZERO },
+        state: if state {
+            replica.holdings().state_digest()
+        } else {
+            Hash::ZERO
+        },
     })
 }
 
@@ -157,8 +174,12 @@ pub fn disagreement(world: &mut World) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, node) in world.nodes.iter_mut().enumerate() {
         let with_managers = node.is_manager();
-        let Some(view) = view_of(node, with_managers, true) else { continue };
-        let Some(replica) = node.replica.as_ref() else { continue };
+        let Some(view) = view_of(node, with_managers, true) else {
+            continue;
+        };
+        let Some(replica) = node.replica.as_ref() else {
+            continue;
+        };
         let ahead = replica.reference(now).0 as i64 - fleet::EPOCH.plus(now.0).0 as i64;
         lines.push(format!(
             "node {index}: trust {:?} fleet {:?} state {:?}, {} entries, {} links, {ahead} ms ahead",
@@ -235,7 +256,11 @@ fn rebuilt_differs(world: &World, index: usize) -> Option<String> {
 /// The fleet's name of a document of the simulator.
 #[must_use]
 pub fn document(name: &str) -> DocumentKey {
-    DocumentKey { scope: None, kind: 1, name: fleet::name(name) }
+    DocumentKey {
+        scope: None,
+        kind: 1,
+        name: fleet::name(name),
+    }
 }
 
 /// Whether a node is a manager that is up.

@@ -82,7 +82,9 @@ fn mixed(key: &PublicKey, context: Context, fleet: &FleetId, message: &[u8]) -> 
         for chunk in bytes.chunks(8) {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);
-            state = (state ^ u64::from_le_bytes(word)).wrapping_mul(ODD).rotate_left(29);
+            state = (state ^ u64::from_le_bytes(word))
+                .wrapping_mul(ODD)
+                .rotate_left(29);
         }
         state = (state ^ bytes.len() as u64).wrapping_mul(ODD);
     };

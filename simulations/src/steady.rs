@@ -52,7 +52,9 @@ impl Copies {
 #[must_use]
 pub fn homes_missing(world: &World) -> Vec<NodeIndex> {
     let managers = world.managers().into_iter();
-    let up = managers.filter(|index| world.nodes[*index as usize].is_up()).count();
+    let up = managers
+        .filter(|index| world.nodes[*index as usize].is_up())
+        .count();
     let numbered = world.nodes.iter().zip(0..);
     let lacks = |membership: &regatta_protocol::membership::Membership| {
         membership.homes().len() < HOMES.min(up)
@@ -86,9 +88,13 @@ pub fn pulls_wrong(world: &World) -> Vec<NodeIndex> {
 #[must_use]
 pub fn presence_wrong(world: &World) -> Option<(NodeIndex, NodeIndex)> {
     for manager in world.managers() {
-        let Some(membership) = &world.nodes[manager as usize].membership else { continue };
+        let Some(membership) = &world.nodes[manager as usize].membership else {
+            continue;
+        };
         for (node, index) in world.nodes.iter().zip(0..) {
-            let Some(own) = node.membership.as_ref() else { continue };
+            let Some(own) = node.membership.as_ref() else {
+                continue;
+            };
             let view = membership.state_of(node.identity.node, world.now);
             let same = view.state == PresenceState::Ready
                 && (!node.links.contains_key(&manager)
@@ -106,7 +112,11 @@ pub fn presence_wrong(world: &World) -> Option<(NodeIndex, NodeIndex)> {
 /// so; a thing that breaks again counts anew.
 pub fn wait(world: &mut World, within_ms: u64) -> Calm {
     let start = world.now;
-    let step_ms = if world.nodes.len() > 2_000 { 1_000 } else { 250 };
+    let step_ms = if world.nodes.len() > 2_000 {
+        1_000
+    } else {
+        250
+    };
     let mut calm = Calm::default();
     loop {
         let after = world.now.since(start);
@@ -119,7 +129,12 @@ pub fn wait(world: &mut World, within_ms: u64) -> Calm {
         note(&mut calm.homes_ms, homes_missing(world).is_empty());
         note(&mut calm.pulls_ms, pulls_wrong(world).is_empty());
         note(&mut calm.presence_ms, presence_wrong(world).is_none());
-        let all = [calm.equal_ms, calm.homes_ms, calm.pulls_ms, calm.presence_ms];
+        let all = [
+            calm.equal_ms,
+            calm.homes_ms,
+            calm.pulls_ms,
+            calm.presence_ms,
+        ];
         if all.iter().all(Option::is_some) || after >= within_ms {
             return calm;
         }
@@ -168,17 +183,29 @@ fn counted(world: &World) -> Copies {
 pub fn complaints(world: &World) -> Vec<String> {
     let mut lines = Vec::new();
     for index in homes_missing(world).into_iter().take(4) {
-        let homes = world.nodes[index as usize].membership.as_ref().map(|m| m.homes().len());
+        let homes = world.nodes[index as usize]
+            .membership
+            .as_ref()
+            .map(|m| m.homes().len());
         lines.push(format!("node {index} has {} homes", homes.unwrap_or(0)));
     }
     for index in pulls_wrong(world).into_iter().take(4) {
         let node = &world.nodes[index as usize];
         let named = node.membership.as_ref().and_then(|m| m.puller());
         let named = named.and_then(|id| world.place_of(&id));
-        let pulled = world.invariants.pulls.by_device().remove(&node.identity.node);
-        let pulled: Vec<_> =
-            pulled.into_iter().flatten().filter_map(|id| world.place_of(&id)).collect();
-        lines.push(format!("node {index} names {named:?} its puller, {pulled:?} pull"));
+        let pulled = world
+            .invariants
+            .pulls
+            .by_device()
+            .remove(&node.identity.node);
+        let pulled: Vec<_> = pulled
+            .into_iter()
+            .flatten()
+            .filter_map(|id| world.place_of(&id))
+            .collect();
+        lines.push(format!(
+            "node {index} names {named:?} its puller, {pulled:?} pull"
+        ));
     }
     if let Some((manager, of)) = presence_wrong(world) {
         let id = world.nodes[of as usize].identity.node;
@@ -189,9 +216,14 @@ pub fn complaints(world: &World) -> Vec<String> {
             let membership = world.nodes[other as usize].membership.as_ref();
             let view = membership.map(|m| m.state_of(id, world.now));
             let puller = view.and_then(|view| world.place_of(&view.puller?));
-            let own = world.nodes[of as usize].membership.as_ref().and_then(|m| m.puller());
+            let own = world.nodes[of as usize]
+                .membership
+                .as_ref()
+                .and_then(|m| m.puller());
             let own = own.and_then(|own| world.place_of(&own));
-            lines.push(format!("manager {other} takes {puller:?} for its puller, it names {own:?}"));
+            lines.push(format!(
+                "manager {other} takes {puller:?} for its puller, it names {own:?}"
+            ));
         }
     }
     lines

@@ -23,7 +23,9 @@ impl Done {
     fn note(&mut self, now: Millis, node: NodeIndex, kind: u64) {
         self.events += 1;
         let word = now.0 << 28 ^ u64::from(node) << 8 ^ kind;
-        self.trace = (self.trace ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+        self.trace = (self.trace ^ word)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(31);
     }
 
     /// A replica handles this.

@@ -37,13 +37,28 @@ const REDIAL_MS: u64 = 2_000;
 /// What will happen.
 #[derive(Clone, Debug)]
 enum Pending {
-    Deliver { to: NodeIndex, from: NodeIndex, session: u32, frame: Frame },
+    Deliver {
+        to: NodeIndex,
+        from: NodeIndex,
+        session: u32,
+        frame: Frame,
+    },
     Wake(NodeIndex),
     /// A dial arrives.
-    Opened { dialler: NodeIndex, to: NodeIndex },
+    Opened {
+        dialler: NodeIndex,
+        to: NodeIndex,
+    },
     /// A dial came to nothing.
-    NotOpened { dialler: NodeIndex, to: NodeIndex },
-    Closed { node: NodeIndex, peer: NodeIndex, session: u32 },
+    NotOpened {
+        dialler: NodeIndex,
+        to: NodeIndex,
+    },
+    Closed {
+        node: NodeIndex,
+        peer: NodeIndex,
+        session: u32,
+    },
     /// A node dials whom it is told to by the run, not by membership.
     Dial(NodeIndex),
     /// A node is heard on its local network.
@@ -139,7 +154,10 @@ impl World {
         prng: Prng,
     ) -> Self {
         let mut places = Places::default();
-        nodes.iter().zip(0..).for_each(|(node, index)| places.add(node, index));
+        nodes
+            .iter()
+            .zip(0..)
+            .for_each(|(node, index)| places.add(node, index));
         Self {
             now: Millis(0),
             nodes,
@@ -230,7 +248,14 @@ impl World {
             // The other side gets a reset, or notices later.
             let soon = self.chance.prng.chance(500_000);
             let at = self.now.plus(if soon { 5 } else { NOTICED_AFTER_MS });
-            self.queue.push(at, Pending::Closed { node: peer, peer: index, session });
+            self.queue.push(
+                at,
+                Pending::Closed {
+                    node: peer,
+                    peer: index,
+                    session,
+                },
+            );
         }
     }
 
@@ -269,7 +294,12 @@ impl World {
 
     fn happen(&mut self, pending: Pending) {
         match pending {
-            Pending::Deliver { to, from, session, frame } => {
+            Pending::Deliver {
+                to,
+                from,
+                session,
+                frame,
+            } => {
                 self.deliver(to, from, session, frame);
             }
             Pending::Wake(node) => self.wake(node),
@@ -278,7 +308,11 @@ impl World {
                 let peer = self.nodes[to as usize].identity.node;
                 self.tell(dialler, MembershipEvent::DialFailed { peer });
             }
-            Pending::Closed { node, peer, session } => self.closed(node, peer, session),
+            Pending::Closed {
+                node,
+                peer,
+                session,
+            } => self.closed(node, peer, session),
             Pending::Dial(node) => self.dial_told(node),
             Pending::Lan(node) => self.heard_on_lan(node),
             Pending::LookAtLinks => self.look_at_links(),
@@ -298,7 +332,11 @@ impl World {
         if membership <= self.now {
             self.tell(index, MembershipEvent::Wake);
         }
-        let next = self.nodes[index as usize].wakes().into_iter().min().unwrap_or(NEVER);
+        let next = self.nodes[index as usize]
+            .wakes()
+            .into_iter()
+            .min()
+            .unwrap_or(NEVER);
         self.plan_wake(index, next);
     }
 
@@ -350,7 +388,9 @@ impl World {
     fn replica(&mut self, index: NodeIndex, event: Event) {
         let now = self.now;
         let node = &mut self.nodes[index as usize];
-        let Some(replica) = node.replica.as_mut() else { return };
+        let Some(replica) = node.replica.as_mut() else {
+            return;
+        };
         let mut effects = std::mem::take(&mut self.chance.effects);
         self.done.note_replica(now, index, &event);
         replica.handle(now, event, &mut effects);
@@ -367,7 +407,9 @@ impl World {
     fn membership(&mut self, index: NodeIndex, event: MembershipEvent) {
         let now = self.now;
         let node = &mut self.nodes[index as usize];
-        let Some(membership) = node.membership.as_mut() else { return };
+        let Some(membership) = node.membership.as_mut() else {
+            return;
+        };
         let mut asked = std::mem::take(&mut self.chance.asked);
         self.done.note_membership(now, index, &event);
         membership.handle(now, event, &mut asked);
@@ -385,7 +427,9 @@ impl World {
     /// Counts an effect; false where the node crashes instead, and all that would follow is lost.
     fn may_perform(&mut self, index: NodeIndex) -> bool {
         let node = &mut self.nodes[index as usize];
-        let Some(left) = node.crash_after.as_mut() else { return true };
+        let Some(left) = node.crash_after.as_mut() else {
+            return true;
+        };
         if let Some(fewer) = left.checked_sub(1) {
             *left = fewer;
             return true;
@@ -397,7 +441,9 @@ impl World {
 
     /// Hands membership the managers as the node's own trust fold names them.
     fn tell_roster(&mut self, index: NodeIndex) {
-        let Some(replica) = self.nodes[index as usize].replica.as_ref() else { return };
+        let Some(replica) = self.nodes[index as usize].replica.as_ref() else {
+            return;
+        };
         let roster = node::roster(replica.holdings());
         if *self.chance.roster != *roster {
             self.chance.roster = roster.into();

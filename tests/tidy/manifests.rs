@@ -3,11 +3,12 @@
 use super::tree::Source;
 
 /// Which of our crates each may stand on, whatever the section.
-const STANDS_ON: [(&str, &[&str]); 4] = [
+const STANDS_ON: [(&str, &[&str]); 5] = [
     ("protocol", &[]),
     ("actors", &["regatta-protocol"]),
     ("node", &["regatta-actors", "regatta-protocol"]),
     ("simulations", &["regatta-protocol"]),
+    ("fuzz", &["regatta-protocol"]),
 ];
 
 /// Besides, where they are optional: the one-process fleet of real nodes is behind a feature.

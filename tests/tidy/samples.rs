@@ -170,7 +170,7 @@ fn wrapped_crates() {
     let snow = |text: &str| text.replace('@', "snow");
     let main = "node/src/main.rs";
     let codec = "protocol/src/codec.rs";
-    let seal = "protocol/src/crypto/seal.rs";
+    let seal = "protocol/src/crypto/channel/noise.rs";
     bad(rule, main, &bincode("//! A.\nuse @::Options;\n"), 2);
     bad(rule, codec, &snow("let a = @::Builder::new();\n"), 1);
     bad(rule, seal, &bincode("pub use @;\n"), 1);

@@ -52,6 +52,16 @@ impl SignedTime {
     }
 }
 
+/// A signed time, and how long ago whoever hands it on heard it. Only managers' word on the age is
+/// taken: a liar among them moves the clock by [`FRESH_MS`] at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgedTime {
+    /// What was signed.
+    pub time: SignedTime,
+    /// Its age in milliseconds.
+    pub age_ms: u32,
+}
+
 /// The lowest that reference time may be, by whose word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Floor {
@@ -73,6 +83,18 @@ impl Wire for Floor {
 struct Heard {
     time: SignedTime,
     at: Millis,
+    /// How old it was when it was heard.
+    age_ms: u64,
+}
+
+impl Heard {
+    fn age(&self, now: Millis) -> u64 {
+        now.since(self.at).saturating_add(self.age_ms)
+    }
+
+    fn is_fresh(&self, now: Millis) -> bool {
+        self.age(now) <= FRESH_MS
+    }
 }
 
 /// What time it is, as far as this node can know.
@@ -91,9 +113,14 @@ impl ReferenceTime {
     /// With the floors that were stored before a restart.
     #[must_use]
     pub fn restore(floors: impl IntoIterator<Item = Floor>) -> Self {
-        let floors =
-            floors.into_iter().map(|floor| ((floor.by, floor.firm), floor.at)).collect();
-        Self { floors, ..Self::default() }
+        let floors = floors
+            .into_iter()
+            .map(|floor| ((floor.by, floor.firm), floor.at))
+            .collect();
+        Self {
+            floors,
+            ..Self::default()
+        }
     }
 
     /// What the node's own clock says, at start and whenever it was set.
@@ -112,27 +139,40 @@ impl ReferenceTime {
     pub fn would_take(&self, now: Millis, claim: &TimeClaim) -> bool {
         const STEP_MS: u64 = 5_000;
         self.heard.get(&claim.by).is_none_or(|heard| {
-            heard.time.claim.at.plus(STEP_MS) <= claim.at || !is_fresh(heard, now)
+            heard.time.claim.at.plus(STEP_MS) <= claim.at || !heard.is_fresh(now)
         })
     }
 
     /// Takes a signed time whose signature and certificate were checked. Gives the floor to store,
     /// where one rises; an older word of the same signer is passed over.
-    pub fn take(&mut self, now: Millis, time: SignedTime) -> Option<Floor> {
+    pub fn take(&mut self, now: Millis, heard: AgedTime) -> Option<Floor> {
+        let AgedTime { time, age_ms } = heard;
+        let age_ms = u64::from(age_ms).min(FRESH_MS);
         let by = time.claim.by;
-        let newer = self.heard.get(&by).is_none_or(|heard| {
-            heard.time.claim.at < time.claim.at || !is_fresh(heard, now)
-        });
+        let newer = self
+            .heard
+            .get(&by)
+            .is_none_or(|heard| heard.time.claim.at < time.claim.at || !heard.is_fresh(now));
         let room = self.heard.contains_key(&by) || self.heard.len() < SIGNERS_MAX;
         if !newer || !room {
             return None;
         }
-        self.heard.insert(by, Heard { time, at: now });
+        self.heard.insert(
+            by,
+            Heard {
+                time,
+                at: now,
+                age_ms,
+            },
+        );
         let floor = self.median(now)?;
         let key = (floor.by, floor.firm);
         // A floor is stored in steps, so that a disk is not written for every word.
         const STEP_MS: u64 = 60_000;
-        let risen = self.floors.get(&key).is_none_or(|known| known.plus(STEP_MS) <= floor.at);
+        let risen = self
+            .floors
+            .get(&key)
+            .is_none_or(|known| known.plus(STEP_MS) <= floor.at);
         if !risen {
             return None;
         }
@@ -148,20 +188,26 @@ impl ReferenceTime {
 
     /// Everybody whose word is remembered.
     pub fn signers(&self) -> impl Iterator<Item = &NodeId> {
-        self.heard.keys().chain(self.floors.keys().map(|(signer, _)| signer))
+        self.heard
+            .keys()
+            .chain(self.floors.keys().map(|(signer, _)| signer))
     }
 
     fn median(&self, now: Millis) -> Option<Floor> {
         let mut words: Vec<(Millis, NodeId)> = self
             .heard
             .iter()
-            .filter(|(_, heard)| is_fresh(heard, now))
-            .map(|(by, heard)| (heard.time.claim.at.plus(now.since(heard.at)), *by))
+            .filter(|(_, heard)| heard.is_fresh(now))
+            .map(|(by, heard)| (heard.time.claim.at.plus(heard.age(now)), *by))
             .collect();
         words.sort_unstable();
         let lower_middle = words.len().checked_sub(1)? / 2;
         let firm = 2 * words.len() > self.tellers;
-        words.get(lower_middle).map(|(at, by)| Floor { by: *by, at: *at, firm })
+        words.get(lower_middle).map(|(at, by)| Floor {
+            by: *by,
+            at: *at,
+            firm,
+        })
     }
 
     /// What time it is.
@@ -183,8 +229,10 @@ impl ReferenceTime {
     /// When a word that speaks now will have aged, so that the time may read otherwise.
     #[must_use]
     pub fn ages_at(&self, now: Millis) -> Option<Millis> {
-        let fresh = self.heard.values().filter(|heard| is_fresh(heard, now));
-        fresh.map(|heard| heard.at.plus(FRESH_MS + 1)).min()
+        let fresh = self.heard.values().filter(|heard| heard.is_fresh(now));
+        fresh
+            .map(|heard| heard.at.plus((FRESH_MS + 1).saturating_sub(heard.age_ms)))
+            .min()
     }
 
     /// Whether a manager's word is behind what [`Self::read`] gives.
@@ -199,21 +247,27 @@ impl ReferenceTime {
         self.own_wall.plus(now.since(self.own_at))
     }
 
-    /// The latest words, newest first, to hand on.
+    /// The words that speak, those heard last first, to hand on.
     #[must_use]
-    pub fn latest(&self, count_max: usize) -> Vec<SignedTime> {
-        let mut times: Vec<SignedTime> = self.heard.values().map(|heard| heard.time).collect();
-        times.sort_unstable_by_key(|time| std::cmp::Reverse(time.claim.at));
+    pub fn latest(&self, now: Millis, count_max: usize) -> Vec<AgedTime> {
+        let fresh = self.heard.values().filter(|heard| heard.is_fresh(now));
+        let mut times: Vec<AgedTime> = fresh
+            .map(|heard| AgedTime {
+                time: heard.time,
+                age_ms: u32::try_from(heard.age(now)).unwrap_or(u32::MAX),
+            })
+            .collect();
+        times.sort_unstable_by_key(|aged| (aged.age_ms, aged.time.claim.by));
         times.truncate(count_max);
         times
     }
 
     /// The floors, to store.
     pub fn floors(&self) -> impl Iterator<Item = Floor> + '_ {
-        self.floors.iter().map(|((by, firm), at)| Floor { by: *by, at: *at, firm: *firm })
+        self.floors.iter().map(|((by, firm), at)| Floor {
+            by: *by,
+            at: *at,
+            firm: *firm,
+        })
     }
-}
-
-fn is_fresh(heard: &Heard, now: Millis) -> bool {
-    now.since(heard.at) <= FRESH_MS
 }

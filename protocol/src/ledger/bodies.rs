@@ -1,30 +1,458 @@
 //! Bodies by hash, and their way through neighbours.
+//!
+//! A node that wants a body signs a [`message::BodyRequest`] and asks its neighbours, managers first.
+//! One that holds the body and finds that the requester may read it ([`library`]) answers with parts
+//! sealed to the requester; one that lacks it asks on, once, four links at most, and passes answers
+//! back unread. Every part is checked against the body's name as it comes ([`tree`]), so nobody on
+//! the way has to be trusted. Fetching is in `fetch`, serving in `serve`, passing on in `route`.
+//!
+//! Invariants: no part is kept by a node that only passes it on; a node sends no part that was not
+//! asked for, the outline aside; every table has a limit in [`crate::limits`] and a time-out.
 
-use crate::ident::Hash;
-use crate::limits::BODY_PIECE_BYTES_MAX;
+mod fetch;
+pub mod library;
+pub mod message;
+mod peer;
+mod route;
+mod serve;
+pub mod tree;
 
-/// The hashes of a body's pieces, in order.
-#[must_use]
-pub fn piece_hashes(bytes: &[u8]) -> Vec<Hash> {
-    bytes.chunks(BODY_PIECE_BYTES_MAX).map(Hash::of).collect()
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+pub use self::tree::{piece_hashes, root_of, root_of_pieces};
+use crate::codec::Bytes;
+use crate::crypto::seal::BoxSecret;
+use crate::crypto::sign::Sign;
+use crate::ident::{Hash, NodeId};
+use crate::ledger::bodies::fetch::Fetches;
+use crate::ledger::bodies::library::Library;
+use crate::ledger::bodies::message::{BodyMessage, Refusal, RequestId};
+use crate::ledger::bodies::peer::{Peer, REQUEST_COST, STRAY_COST, Spent};
+use crate::ledger::bodies::route::Routes;
+use crate::ledger::bodies::serve::Sessions;
+use crate::ledger::bodies::tree::{Partial, Unit};
+use crate::machine::{Machine, Millis};
+use crate::prng::Prng;
+use crate::trust::certificate::SignedCertificate;
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Requester {
+    /// The node.
+    pub node: NodeId,
+    /// Its certificate, then its issuers' up to a manager, as they are presented.
+    pub certificates: Vec<SignedCertificate>,
+    /// Signs with the certificate's key.
+    pub signer: Arc<dyn Sign>,
+    /// Opens what was sealed to the certificate's key.
+    pub secret: Arc<BoxSecret>,
 }
 
-/// A body's name: the hash of its length and of its pieces' hashes, so that each piece can be
-/// checked as it comes.
-#[must_use]
-pub fn root_of(bytes: &[u8]) -> Hash {
-    root_of_pieces(bytes.len() as u64, &piece_hashes(bytes))
+/// Everything that can happen to the machine.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A body is wanted. From whoever needs it, and again after a start.
+    Want {
+        /// Its name.
+        hash: Hash,
+        /// Its length, as the entry says that names it.
+        bytes: u64,
+        /// What the store keeps of it from an earlier try.
+        partial: Partial,
+    },
+    /// A body is not wanted any more. From whoever wanted it.
+    Forget(Hash),
+    /// The store has a body as a whole. From the store: at the start, and when one was written here.
+    Have {
+        /// Its name.
+        hash: Hash,
+        /// Its length.
+        bytes: u64,
+    },
+    /// The store has a body no more. From the store.
+    Lost(Hash),
+    /// A member is connected. From the network, after trust agreed.
+    PeerUp {
+        /// Its id.
+        node: NodeId,
+        /// Whether it is a manager.
+        manager: bool,
+    },
+    /// A connection is gone. From the network.
+    PeerDown(NodeId),
+    /// A message came. From the network, decoded.
+    Received {
+        /// Who sent it.
+        from: NodeId,
+        /// What it says.
+        message: BodyMessage,
+    },
+    /// A frame came that is no message. From the network.
+    Malformed {
+        /// Who sent it.
+        from: NodeId,
+    },
+    /// What a read gave. From the store, which checks what it reads: a part that rotted on the disk
+    /// is none, for a node that hands out wrong bytes is hung up on.
+    Read {
+        /// For which request.
+        id: RequestId,
+        /// Which part.
+        unit: Unit,
+        /// Its bytes; none where the store does not have it.
+        bytes: Option<Bytes>,
+    },
+    /// The time that [`Machine::wake_at`] named has come.
+    Wake,
 }
 
-/// The same from the pieces' hashes alone.
-#[must_use]
-pub fn root_of_pieces(length: u64, pieces: &[Hash]) -> Hash {
-    let mut hasher = blake3::Hasher::new();
-    hasher
-        .update(b"regatta/v1/body")
-        .update(&length.to_le_bytes());
-    for piece in pieces {
-        hasher.update(&piece.0);
+/// Everything the machine can ask for. Performed in order.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Send a message.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        message: BodyMessage,
+    },
+    /// Keep a part of a body; it was checked.
+    Store {
+        /// Which body.
+        hash: Hash,
+        /// Which part.
+        unit: Unit,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// Read a part of a body that is held as a whole; [`Event::Read`] brings it.
+    Read {
+        /// Which body.
+        hash: Hash,
+        /// Which part.
+        unit: Unit,
+        /// For which request.
+        id: RequestId,
+    },
+    /// All parts of a body were kept.
+    Complete(Hash),
+    /// A body could not be had; it can be wanted again.
+    Failed {
+        /// Which.
+        hash: Hash,
+        /// Why.
+        failure: Failure,
+    },
+    /// A neighbour does what no member does: close the connection.
+    Misbehaved {
+        /// Whom.
+        peer: NodeId,
+        /// What it did.
+        misdeed: Misdeed,
+    },
+}
+
+/// Why a body could not be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// Nobody within four links gave it; the last answer was this.
+    Refused(Refusal),
+    /// Nobody answered in time.
+    Silence,
+    /// Whoever answered gave other bytes.
+    WrongBytes,
+    /// Longer than any file may be.
+    TooLong,
+    /// More bodies are wanted than are kept in mind.
+    TooMany,
+    /// This node's certificates do not fit into a request.
+    Unpresentable,
+}
+
+/// What ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Misdeed {
+    /// More messages than any member needs.
+    Flood,
+    /// A request that its requester did not sign: an honest neighbour checks before it passes on.
+    Forgery,
+    /// It said that it holds the body, and gave other bytes.
+    WrongBytes,
+}
+
+/// What was counted since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Parts that came and did not belong to the body.
+    pub wrong: u64,
+    /// Messages that fitted nothing under way, and frames that were none.
+    pub stray: u64,
+    /// Messages over a neighbour's budget.
+    pub over: u64,
+    /// Requests passed on, once for each neighbour asked.
+    pub passed_on: u64,
+    /// Parts passed back.
+    pub passed_back: u64,
+    /// Parts handed out.
+    pub served: u64,
+}
+
+/// How much is under way: what has to stay bounded whatever neighbours send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Bodies wanted.
+    pub wants: usize,
+    /// Bodies handed out.
+    pub sessions: usize,
+    /// Answers that pass through.
+    pub routes: usize,
+    /// Requests remembered so as not to ask on twice.
+    pub remembered: usize,
+}
+
+/// Gets bodies, hands them out, and passes them through.
+#[derive(Clone, Debug)]
+pub struct Bodies {
+    me: Requester,
+    have: BTreeMap<Hash, u64>,
+    peers: BTreeMap<NodeId, Peer>,
+    fetches: Fetches,
+    sessions: Sessions,
+    routes: Routes,
+    prng: Prng,
+    counters: Counters,
+}
+
+/// One event's surroundings.
+struct Step<'a> {
+    now: Millis,
+    library: &'a dyn Library,
+    out: &'a mut Vec<Effect>,
+}
+
+impl Step<'_> {
+    fn send(&mut self, to: NodeId, message: BodyMessage) {
+        self.out.push(Effect::Send { to, message });
     }
-    Hash(*hasher.finalize().as_bytes())
+
+    fn refuse(&mut self, to: NodeId, id: RequestId, refusal: Refusal) {
+        self.send(to, BodyMessage::Refused { id, refusal });
+    }
+
+    fn done(&mut self, to: NodeId, id: RequestId) {
+        self.send(to, BodyMessage::Done { id });
+    }
 }
+
+/// The machine beside the library that it asks for this event.
+#[derive(Debug)]
+pub struct Attended<'a, L> {
+    bodies: &'a mut Bodies,
+    library: &'a L,
+}
+
+impl Bodies {
+    /// A node that holds no body yet; [`Event::Have`] tells it of those in the store.
+    #[must_use]
+    pub fn new(me: Requester, prng: Prng) -> Self {
+        Self {
+            me,
+            have: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            fetches: Fetches::default(),
+            sessions: Sessions::default(),
+            routes: Routes::default(),
+            prng,
+            counters: Counters::default(),
+        }
+    }
+
+    /// The certificate was renewed, or the keys rotated. What is under way still comes under the old
+    /// ones; the next request presents the new.
+    pub fn set_requester(&mut self, me: Requester) {
+        self.me = me;
+    }
+
+    /// The machine, with what it may know of the fleet at this moment.
+    pub fn with<'a, L: Library>(&'a mut self, library: &'a L) -> Attended<'a, L> {
+        Attended {
+            bodies: self,
+            library,
+        }
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How much is under way.
+    #[must_use]
+    pub fn load(&self) -> Load {
+        Load {
+            wants: self.fetches.len(),
+            sessions: self.sessions.len(),
+            routes: self.routes.len(),
+            remembered: self.routes.remembered(),
+        }
+    }
+
+    /// When it wants its [`Event::Wake`] at the latest.
+    #[must_use]
+    pub fn wake_at(&self) -> Option<Millis> {
+        let connected = self.peers.values().any(|peer| !peer.condemned);
+        [
+            self.fetches.wake_at(connected),
+            self.sessions.wake_at(),
+            self.routes.wake_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn step(&mut self, step: &mut Step<'_>, event: Event) {
+        match event {
+            Event::Want {
+                hash,
+                bytes,
+                partial,
+            } => self.on_want(step, hash, bytes, partial),
+            Event::Forget(hash) => self.drop_fetch(step, &hash),
+            Event::Have { hash, bytes } => {
+                self.have.insert(hash, bytes);
+                if self.fetches.contains(&hash) {
+                    self.drop_fetch(step, &hash);
+                    step.out.push(Effect::Complete(hash));
+                }
+            }
+            Event::Lost(hash) => {
+                self.have.remove(&hash);
+            }
+            Event::PeerUp { node, manager } => {
+                self.peers.insert(node, Peer::new(manager, step.now));
+                self.ask_newcomer(step);
+            }
+            Event::PeerDown(node) => {
+                self.peers.remove(&node);
+                self.sessions.drop_peer(&node);
+                self.drop_routes_of(step, &node);
+                self.drop_ways_of(step, &node);
+            }
+            Event::Received { from, message } => self.on_received(step, from, message),
+            Event::Malformed { from } => {
+                self.counters.stray += 1;
+                self.pay(step, from, REQUEST_COST);
+            }
+            Event::Read { id, unit, bytes } => self.on_read(step, id, unit, bytes),
+            Event::Wake => {
+                self.sessions.expire(step.now);
+                self.wake_routes(step);
+                self.wake_fetches(step);
+            }
+        }
+    }
+
+    fn on_received(&mut self, step: &mut Step<'_>, from: NodeId, message: BodyMessage) {
+        if self.peers.get(&from).is_none_or(|peer| peer.condemned) {
+            self.counters.stray += 1;
+            return;
+        }
+        let fits = match message {
+            BodyMessage::Request { hops_left, request } => {
+                self.on_request(step, from, hops_left, request);
+                true
+            }
+            BodyMessage::Answer {
+                id,
+                hops,
+                unit,
+                sealed,
+            } => {
+                let answer = fetch::Answer {
+                    from,
+                    id,
+                    hops,
+                    unit,
+                    sealed,
+                };
+                self.on_answer(step, answer)
+            }
+            BodyMessage::Ask { id, units } => self.on_ask(step, from, id, units),
+            BodyMessage::Refused { id, refusal } => {
+                self.on_fetch_refused(step, from, id, refusal)
+                    || self.on_route_refused(step, from, id, refusal)
+            }
+            BodyMessage::Done { id } => {
+                self.sessions.end(&from, &id) || self.on_route_done(step, from, id)
+            }
+        };
+        if !fits {
+            // Messages cross: a few of these are nobody's fault.
+            self.counters.stray += 1;
+            self.pay(step, from, STRAY_COST);
+        }
+    }
+
+    /// Takes a cost from a neighbour's budget; false where the message is not to be looked at.
+    fn pay(&mut self, step: &mut Step<'_>, from: NodeId, cost: u64) -> bool {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return false;
+        };
+        match peer.spend(step.now, cost) {
+            Spent::Paid => true,
+            Spent::Over => {
+                self.counters.over += 1;
+                false
+            }
+            Spent::Flood => {
+                self.condemn(step, from, Misdeed::Flood);
+                false
+            }
+        }
+    }
+
+    fn condemn(&mut self, step: &mut Step<'_>, peer: NodeId, misdeed: Misdeed) {
+        if let Some(known) = self.peers.get_mut(&peer)
+            && !std::mem::replace(&mut known.condemned, true)
+        {
+            step.out.push(Effect::Misbehaved { peer, misdeed });
+        }
+    }
+
+    /// Neighbours that can be asked, managers first, else in a random order.
+    fn candidates(&mut self, without: &BTreeSet<NodeId>) -> Vec<NodeId> {
+        let prng = &mut self.prng;
+        let mut ranked: Vec<(bool, u64, NodeId)> = self
+            .peers
+            .iter()
+            .filter(|(node, peer)| !peer.condemned && !without.contains(node))
+            .map(|(node, peer)| (!peer.manager, prng.next_u64(), *node))
+            .collect();
+        ranked.sort_unstable();
+        ranked.into_iter().map(|(_, _, node)| node).collect()
+    }
+}
+
+impl<L: Library> Machine for Attended<'_, L> {
+    type Event = Event;
+    type Effect = Effect;
+
+    fn handle(&mut self, now: Millis, event: Event, out: &mut Vec<Effect>) {
+        let mut step = Step {
+            now,
+            library: self.library,
+            out,
+        };
+        self.bodies.step(&mut step, event);
+    }
+
+    fn wake_at(&self) -> Option<Millis> {
+        self.bodies.wake_at()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::crypto::sign::PublicKey;
 use crate::ident::{Hash, Incarnation, Serial};
 use crate::ledger::entry::Header;
-use crate::limits::{FORKED_ENTRIES_MAX, LEAVES_MAX};
+use crate::limits::LEAVES_MAX;
 use crate::machine::Millis;
 
 /// Where a ledger stands on one branch.
@@ -70,7 +70,7 @@ pub enum Appended {
     Orphan,
     /// Its number or incarnation does not follow from what stands before it.
     Misnumbered,
-    /// The ledger has more branches, or more behind a fork, than anybody keeps.
+    /// The ledger has more branches than anybody keeps, or this stands behind what is hidden.
     Saturated,
 }
 
@@ -83,10 +83,10 @@ pub struct Chain {
     signers: Vec<Signer>,
     /// Links that one hand signed beside another: each is a child of a fork.
     forked: BTreeSet<LinkId>,
-    /// The first link of each incarnation.
-    starts: BTreeMap<Incarnation, LinkId>,
-    /// Entries taken since the first fork was seen.
-    behind_fork: usize,
+    /// Where each incarnation begins: at one place, unless somebody forks.
+    starts: BTreeMap<Incarnation, Vec<LinkId>>,
+    /// Links that are held although nobody would take them any more: nothing follows from them.
+    hidden: BTreeSet<LinkId>,
 }
 
 impl Chain {
@@ -116,10 +116,11 @@ impl Chain {
             .map(|(index, link)| (LinkId(index as u32), link))
     }
 
-    /// Where the entry of this hash stands.
+    /// Where the entry of this hash stands, unless it is hidden.
     #[must_use]
     pub fn find(&self, hash: &Hash) -> Option<LinkId> {
-        self.by_hash.get(hash).copied()
+        let link = self.by_hash.get(hash).copied();
+        link.filter(|link| !self.hidden.contains(link))
     }
 
     /// Who signed a link.
@@ -143,7 +144,7 @@ impl Chain {
     /// Whether it has more branches than anybody keeps, so that nodes may rightly differ in it.
     #[must_use]
     pub fn is_saturated(&self) -> bool {
-        self.leaves.len() >= LEAVES_MAX || self.behind_fork >= FORKED_ENTRIES_MAX
+        self.leaves.len() >= LEAVES_MAX
     }
 
     /// The head at a place.
@@ -176,8 +177,8 @@ impl Chain {
         let parent = if header.previous == Hash::ZERO {
             None
         } else {
-            match self.find(&header.previous) {
-                Some(parent) => Some(parent),
+            match self.by_hash.get(&header.previous) {
+                Some(parent) => Some(*parent),
                 None => return Appended::Orphan,
             }
         };
@@ -185,28 +186,20 @@ impl Chain {
             return Appended::Misnumbered;
         }
         let grows_leaves = parent.is_none_or(|parent| !self.leaves.contains(&parent));
-        if (grows_leaves && self.leaves.len() >= LEAVES_MAX)
-            || self.behind_fork >= FORKED_ENTRIES_MAX
-        {
+        let is_behind_hidden = parent.is_some_and(|parent| self.hidden.contains(&parent));
+        if is_behind_hidden || (grows_leaves && self.leaves.len() >= LEAVES_MAX) {
             return Appended::Saturated;
         }
         let Some(signer) = self.signer_index(header.signer, key) else {
             return Appended::Saturated;
         };
-        let rivals = self.rivals(header, parent, key);
-        let restored = grows_leaves && !self.links.is_empty() && rivals.is_empty();
-        let link = self.insert(header, hash, parent, signer);
-        if !rivals.is_empty() {
-            self.forked.extend(rivals);
-            self.forked.insert(link);
-        }
-        if !self.forked.is_empty() {
-            self.behind_fork += 1;
-        }
+        let id = self.push(header, hash, parent, signer);
+        let is_first = self.leaves.is_empty();
+        let forked = self.place(id);
         Appended::Added {
-            link,
-            forked: self.forked.contains(&link),
-            restored,
+            link: id,
+            forked,
+            restored: grows_leaves && !is_first && !forked,
         }
     }
 
@@ -221,28 +214,86 @@ impl Chain {
         before.number.checked_add(1) == Some(header.number) && same_hand
     }
 
+    /// Lets a link take part: as a leaf, as a beginning, in forks. True where it is in one.
+    fn place(&mut self, id: LinkId) -> bool {
+        let rivals = self.rivals(id);
+        if let Some(parent) = self.link(id).parent {
+            self.leaves.remove(&parent);
+        }
+        self.leaves.insert(id);
+        if self.starts_incarnation(id) {
+            let incarnation = self.link(id).incarnation;
+            self.starts.entry(incarnation).or_default().push(id);
+        }
+        let forked = !rivals.is_empty();
+        if forked {
+            self.forked.extend(rivals);
+            self.forked.insert(id);
+        }
+        forked
+    }
+
+    fn starts_incarnation(&self, id: LinkId) -> bool {
+        let link = self.link(id);
+        link.parent
+            .is_none_or(|parent| self.link(parent).incarnation != link.incarnation)
+    }
+
     /// What the same hand signed in the place of this entry: another child of its incarnation,
     /// another claim to continue the same head, or the same incarnation begun elsewhere.
-    fn rivals(&self, header: &Header, parent: Option<LinkId>, key: PublicKey) -> Vec<LinkId> {
-        let starts =
-            parent.is_none_or(|parent| self.link(parent).incarnation != header.incarnation);
+    fn rivals(&self, id: LinkId) -> Vec<LinkId> {
+        let (parent, starts) = (self.link(id).parent, self.starts_incarnation(id));
+        let is_rival =
+            |other: &LinkId| *other != id && self.signer(*other).key == self.signer(id).key;
         let mut rivals: Vec<LinkId> = Vec::new();
-        if parent.is_none_or(|parent| !self.leaves.contains(&parent)) {
-            rivals.extend(self.links().filter_map(|(id, link)| {
-                let sibling_starts = link
-                    .parent
-                    .is_none_or(|parent| self.link(parent).incarnation != link.incarnation);
-                let rival =
-                    link.parent == parent && sibling_starts == starts && self.signer(id).key == key;
-                rival.then_some(id)
-            }));
+        // A leaf has no children, so the search happens where a branch begins: a few times at most.
+        if parent.is_none_or(|parent| !self.leaves.contains(&parent)) && !self.leaves.is_empty() {
+            let siblings = self
+                .links()
+                .filter(|(_, link)| link.parent == parent)
+                .map(|(other, _)| other)
+                .filter(|other| !self.hidden.contains(other))
+                .filter(|other| self.starts_incarnation(*other) == starts);
+            rivals.extend(siblings.filter(is_rival));
         }
-        if starts && let Some(other) = self.starts.get(&header.incarnation) {
-            if !rivals.contains(other) && self.signer(*other).key == key {
-                rivals.push(*other);
-            }
+        if starts {
+            let elsewhere = self.starts.get(&self.link(id).incarnation);
+            rivals.extend(elsewhere.into_iter().flatten().copied().filter(is_rival));
         }
         rivals
+    }
+
+    /// Hides what `is_refused` says of a key and a number, and all behind it, as if it had never
+    /// been taken: nodes that took more of a stopped hand than others are to agree with them.
+    /// True where that changes anything.
+    pub fn hide(&mut self, is_refused: impl Fn(&PublicKey, u64) -> bool) -> bool {
+        let mut hidden = BTreeSet::new();
+        for (id, link) in self.links() {
+            let behind = link.parent.is_some_and(|parent| hidden.contains(&parent));
+            if behind || is_refused(&self.signer(id).key, link.number) {
+                hidden.insert(id);
+            }
+        }
+        if hidden == self.hidden {
+            return false;
+        }
+        self.hidden = hidden;
+        self.leaves.clear();
+        self.starts.clear();
+        self.forked.clear();
+        for index in 0..self.links.len() {
+            let id = LinkId(index as u32);
+            if !self.hidden.contains(&id) {
+                self.place(id);
+            }
+        }
+        true
+    }
+
+    /// Whether a link is hidden.
+    #[must_use]
+    pub fn is_hidden(&self, id: LinkId) -> bool {
+        self.hidden.contains(&id)
     }
 
     fn signer_index(&mut self, serial: Serial, key: PublicKey) -> Option<u16> {
@@ -257,13 +308,7 @@ impl Chain {
         u16::try_from(index).ok()
     }
 
-    fn insert(
-        &mut self,
-        header: &Header,
-        hash: Hash,
-        parent: Option<LinkId>,
-        signer: u16,
-    ) -> LinkId {
+    fn push(&mut self, header: &Header, hash: Hash, parent: Option<LinkId>, signer: u16) -> LinkId {
         let index = u32::try_from(self.links.len());
         assert!(
             index.is_ok(),
@@ -279,12 +324,13 @@ impl Chain {
             signer,
         });
         self.by_hash.insert(hash, id);
-        if let Some(parent) = parent {
-            self.leaves.remove(&parent);
-        }
-        self.leaves.insert(id);
-        self.starts.entry(header.incarnation).or_insert(id);
         id
+    }
+
+    /// The link before one.
+    #[must_use]
+    pub fn parent(&self, id: LinkId) -> Option<LinkId> {
+        self.link(id).parent
     }
 
     /// A link and all before it, nearest first.
@@ -321,6 +367,7 @@ impl Chain {
     fn furthest_below(&self, head: &Head) -> Option<LinkId> {
         self.links()
             .filter(|(_, link)| link.incarnation == head.incarnation && link.number <= head.number)
+            .filter(|(id, _)| !self.hidden.contains(id))
             .max_by_key(|(_, link)| (link.number, link.hash))
             .map(|(id, _)| id)
     }

@@ -3,18 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{Catalog, DocumentKey, HeldRevision, Standing};
+use crate::catalog::{Catalog, HeldRevision, Place, RevisionId, Standing};
 use crate::crypto::sign::{Context, PublicKey};
-use crate::ident::{Hash, Serial};
+use crate::ident::Hash;
 use crate::ledger::chain::{Appended, Chain, LinkId};
 use crate::ledger::digest::Digests;
 use crate::ledger::entry::{Entry, LedgerId, LedgerKind};
 use crate::ledger::message::Group;
 use crate::limits::{FORKED_ENTRIES_MAX, HOLD_AHEAD_MS};
 use crate::machine::Millis;
-use crate::trust::certificate::{Capability, Certificate};
+use crate::trust::certificate::Capability;
 use crate::trust::counting::{self, Forks, Marks};
-use crate::trust::enrolment::Enrolments;
+use crate::trust::enrolment::{Enrolments, HeldEnrolment};
 use crate::trust::fold::{self, Judgement};
 use crate::trust::record::Record;
 
@@ -51,18 +51,23 @@ pub struct Holdings {
     catalog: Catalog,
     enrolments: Enrolments,
     digests: Digests,
-    /// Documents that have to be decided anew once reference time reaches a point.
-    due: BTreeSet<(Millis, DocumentKey)>,
-    /// Ledgers where an entry of a critical kind that this build does not know is held.
-    unknown_critical: BTreeSet<LedgerId>,
-    state: FoldState,
+    /// Entries of a critical kind that this build does not know.
+    unknown_critical: BTreeSet<(LedgerId, LinkId)>,
+    behind: Behind,
 }
 
 /// How far the fold is behind what is held.
-#[derive(Clone, Copy, Debug, Default)]
-struct FoldState {
+#[derive(Clone, Debug, Default)]
+struct Behind {
     reference: Millis,
-    trust_changed: bool,
+    /// Something was said that bears on trust.
+    trust: bool,
+    /// What the root says changed: who is a manager, and what it ordered.
+    root: bool,
+    /// Ledgers whose marks have to be made anew.
+    ledgers: BTreeSet<LedgerId>,
+    /// Revisions that have to be weighed anew once reference time reaches a point.
+    due: BTreeSet<(Millis, RevisionId)>,
 }
 
 impl Holdings {
@@ -77,11 +82,10 @@ impl Holdings {
             catalog: Catalog::default(),
             enrolments: Enrolments::default(),
             digests: Digests::default(),
-            due: BTreeSet::new(),
             unknown_critical: BTreeSet::new(),
-            state: FoldState {
-                reference: Millis(0),
-                trust_changed: true,
+            behind: Behind {
+                trust: true,
+                ..Behind::default()
             },
         }
     }
@@ -110,16 +114,31 @@ impl Holdings {
         &self.catalog
     }
 
-    /// Devices enrolled, invites given and used.
+    /// Devices enrolled, invites given and used; those that count, [`Self::enrolled`] says.
     #[must_use]
     pub fn enrolments(&self) -> &Enrolments {
         &self.enrolments
     }
 
+    /// Whether an enrolment counts; as of the last [`Self::settle`].
+    #[must_use]
+    pub fn enrolled(&self, held: &HeldEnrolment) -> bool {
+        self.counts(&held.ledger, held.link)
+            && !fold::is_held(held.stamp.wall, self.behind.reference)
+    }
+
     /// Whether privileged acts must wait for a newer build.
     #[must_use]
     pub fn has_unknown_critical(&self) -> bool {
-        !self.unknown_critical.is_empty()
+        self.unknown_critical
+            .iter()
+            .any(|(ledger, link)| self.counts(ledger, *link))
+    }
+
+    /// The reference time of the last [`Self::settle`].
+    #[must_use]
+    pub fn reference(&self) -> Millis {
+        self.behind.reference
     }
 
     /// The hash over a group's heads.
@@ -134,22 +153,22 @@ impl Holdings {
 
     /// What the root says, by another way than an entry: a joiner gets it with its certificate.
     pub fn take_statement(&mut self, statement: &crate::trust::statement::Statement) {
-        self.state.trust_changed |= self.record.take_statement(statement);
+        self.behind.root |= self.record.take_statement(statement);
     }
 
     /// Takes an entry whose form is sound.
     pub fn offer(&mut self, entry: &Entry) -> Offered {
         let ledger = entry.header.ledger;
-        if let Some(chain) = self.chains.get(&ledger) {
-            if chain.find(&entry.hash).is_some() {
-                return Offered::Duplicate;
-            }
+        if let Some(chain) = self.chains.get(&ledger)
+            && chain.find(&entry.hash).is_some()
+        {
+            return Offered::Duplicate;
         }
         if ledger.kind == LedgerKind::Trust {
             // What the root says counts whoever carries it, and may be the carrier's certificate.
-            self.state.trust_changed |= self.record.take_carried(entry);
+            self.behind.root |= self.record.take_carried(entry);
         }
-        let Some(certificate) = self.record.managers().get(&entry.header.signer) else {
+        let Some(certificate) = self.record.certified().get(&entry.header.signer) else {
             return Offered::UnknownSigner;
         };
         let key = certificate.keys.sign;
@@ -159,7 +178,7 @@ impl Holdings {
         {
             return Offered::Forged;
         }
-        if self.is_full_of_refused(&ledger, &key) {
+        if is_refused(&self.judgement, &ledger, &key, entry.header.number) {
             return Offered::Saturated;
         }
         self.append(entry, key)
@@ -168,7 +187,7 @@ impl Holdings {
     /// Takes back an entry that this node stored itself: its signature was checked then.
     pub fn restore(&mut self, entry: &Entry) -> Offered {
         if entry.header.ledger.kind == LedgerKind::Trust {
-            self.state.trust_changed |= self.record.take_carried(entry);
+            self.behind.root |= self.record.take_carried(entry);
         }
         match self.record.key_of(&entry.header.signer) {
             Some(key) => self.append(entry, key),
@@ -214,39 +233,26 @@ impl Holdings {
         )
     }
 
-    /// A stopped key goes on signing for ever; only so much of it is kept.
-    fn is_full_of_refused(&self, ledger: &LedgerId, key: &PublicKey) -> bool {
-        self.judgement.stopped_keys.contains(key)
-            && self
-                .marks
-                .get(ledger)
-                .is_some_and(|marks| marks.refused() >= FORKED_ENTRIES_MAX)
-    }
-
     fn added(&mut self, entry: &Entry, link: LinkId, forked: bool) {
         let ledger = entry.header.ledger;
         if let Some(group) = Group::of(&ledger) {
             self.digests.touch(group);
         }
         if entry.header.kind.critical && !entry.header.kind.is_known() {
-            self.unknown_critical.insert(ledger);
+            self.unknown_critical.insert((ledger, link));
         }
         if ledger.kind == LedgerKind::Trust {
-            self.state.trust_changed |= self.record.take_verdicts(entry, link);
+            self.record.take_carrier(entry, link);
+            self.behind.trust |= self.record.take_verdicts(entry, link);
             // A fork of a trust ledger silences testimony behind it.
-            self.state.trust_changed |= forked;
+            self.behind.trust |= forked || self.is_constrained(&ledger);
         }
-        self.mark(&ledger, link, forked);
+        self.mark(&ledger, link);
         match ledger.kind {
             LedgerKind::Fleet => {
-                let touched = self.catalog.take(entry, link);
-                self.watch(entry, &touched);
-                if forked {
-                    self.decide_all();
-                } else {
-                    for key in &touched {
-                        self.decide(key);
-                    }
+                for id in self.catalog.take(entry, link) {
+                    self.watch(id);
+                    self.weigh(id);
                 }
             }
             LedgerKind::Managers => self.enrolments.take(entry, link),
@@ -254,127 +260,165 @@ impl Holdings {
         }
     }
 
-    /// Keeps the marks of a ledger up to a new link; most ledgers have none and need none.
-    fn mark(&mut self, ledger: &LedgerId, link: LinkId, forked: bool) {
+    fn is_constrained(&self, ledger: &LedgerId) -> bool {
+        self.chains
+            .get(ledger)
+            .is_some_and(|chain| counting::is_constrained(chain, &self.judgement))
+    }
+
+    /// Keeps the marks of a ledger up to a new link. Most ledgers have none and need none; where
+    /// something speaks against a hand, or a branch, all are made anew when things settle.
+    fn mark(&mut self, ledger: &LedgerId, link: LinkId) {
         let Some(chain) = self.chains.get(ledger) else {
             return;
         };
-        let signer = *chain.signer(link);
+        let serial = &chain.signer(link).serial;
         let within = self
             .record
             .managers()
-            .get(&signer.serial)
+            .get(serial)
             .is_some_and(|certificate| {
                 let wall = chain.link(link).wall;
-                counting::is_within_window(wall, certificate, &self.judgement, &signer.serial)
+                counting::is_within_window(wall, certificate, &self.judgement, serial)
             });
-        let free =
-            !forked && counting::is_free(chain, &signer.serial, &signer.key, &self.judgement);
-        match (free && within, self.marks.get_mut(ledger)) {
-            (true, None) => {}
-            (true, Some(marks)) => marks.push(true),
-            (false, _) => self.mark_all(*ledger),
+        if self.is_constrained(ledger) || !within {
+            self.behind.ledgers.insert(*ledger);
+        }
+        if let Some(marks) = self.marks.get_mut(ledger) {
+            marks.push(within);
         }
     }
 
-    fn mark_all(&mut self, ledger: LedgerId) {
+    /// Makes the marks of a ledger anew; true where they change.
+    fn mark_all(&mut self, ledger: LedgerId) -> bool {
         let Some(chain) = self.chains.get(&ledger) else {
+            return false;
+        };
+        let managers = self.record.managers();
+        let marks = counting::marks(&ledger, chain, &self.judgement, managers, Forks::Followed);
+        if marks.refused() > 0 {
+            self.marks.insert(ledger, marks.clone()) != Some(marks)
+        } else {
+            self.marks.remove(&ledger).is_some()
+        }
+    }
+
+    /// Remembers when a revision's effect changes by time alone.
+    fn watch(&mut self, id: RevisionId) {
+        let Some(held) = self.catalog.revision(&id) else {
             return;
         };
-        let certificate = |serial: &Serial| self.record.managers().get(serial).cloned();
-        let marks = counting::marks(
-            &ledger,
-            chain,
-            &self.judgement,
-            certificate,
-            Forks::Followed,
-        );
-        let constrained = marks.refused() > 0
-            || chain.signers().iter().any(|signer| {
-                !counting::is_free(chain, &signer.serial, &signer.key, &self.judgement)
-            });
-        if constrained {
-            self.marks.insert(ledger, marks);
-        } else {
-            self.marks.remove(&ledger);
-        }
-    }
-
-    /// Remembers when an entry's effect changes by time alone.
-    fn watch(&mut self, entry: &Entry, touched: &[DocumentKey]) {
-        let times = changes(entry.header.stamp.wall, entry.header.expires, self.state.reference);
-        for at in times {
-            self.due.extend(touched.iter().map(|key| (at, key.clone())));
-        }
-    }
-
-    /// The same for everything that is held, after reference time went back.
-    fn watch_all(&mut self) {
-        self.due.clear();
-        for held in self.catalog.held() {
-            for at in changes(held.stamp.wall, held.expires, self.state.reference) {
-                self.due.insert((at, held.key()));
-            }
-        }
+        let wall = held.stamp.wall;
+        let release = Millis(wall.0.saturating_sub(HOLD_AHEAD_MS));
+        let expiry = held.expires.map(|expires| expires.plus(1));
+        let later = std::iter::once(release)
+            .chain(expiry)
+            .filter(|at| *at > self.behind.reference);
+        self.behind.due.extend(later.map(|at| (at, id)));
     }
 
     /// Brings what follows up to date: after entries were offered, and when time has passed.
     /// Returns whether the judgement on somebody changed.
     pub fn settle(&mut self, reference: Millis) -> bool {
-        let went_back = reference < self.state.reference;
+        let went_back = reference < self.behind.reference;
         let stale = self.judgement.stale_at.is_some_and(|at| at <= reference);
-        self.state.reference = reference;
+        self.behind.reference = reference;
+        let root = std::mem::take(&mut self.behind.root);
+        let trust = std::mem::take(&mut self.behind.trust);
         let mut changed = false;
-        if self.state.trust_changed || stale || went_back {
-            self.state.trust_changed = false;
-            changed = self.judge_anew();
+        if trust || root || stale || went_back {
+            changed = self.judge_anew(root);
         }
-        if went_back {
-            self.watch_all();
-            self.decide_all();
+        let mut marked = false;
+        for ledger in std::mem::take(&mut self.behind.ledgers) {
+            marked |= self.mark_all(ledger);
         }
-        while let Some((at, key)) = self.due.first().cloned() {
+        if marked || root || went_back {
+            self.weigh_all(went_back);
+        }
+        while let Some((at, id)) = self.behind.due.first().copied() {
             if at > reference {
                 break;
             }
-            self.due.remove(&(at, key.clone()));
-            self.decide(&key);
+            self.behind.due.pop_first();
+            self.weigh(id);
         }
+        self.catalog.decide();
         changed
     }
 
-    fn judge_anew(&mut self) -> bool {
-        let judgement = fold::judge(&self.record, &self.chains, self.state.reference);
-        let unchanged = judgement == self.judgement;
-        self.judgement = judgement;
-        if unchanged {
+    /// Judges, and notes the ledgers on which it bears.
+    fn judge_anew(&mut self, root: bool) -> bool {
+        let judgement = fold::judge(&self.record, &self.chains, self.behind.reference);
+        if judgement == self.judgement && !root {
             return false;
         }
-        let ledgers: Vec<LedgerId> = self.chains.keys().copied().collect();
-        for ledger in ledgers {
-            self.mark_all(ledger);
+        let before = std::mem::replace(&mut self.judgement, judgement);
+        let after = &self.judgement;
+        for (ledger, chain) in &mut self.chains {
+            if before.cuts != after.cuts
+                && chain.hide(|key, number| is_refused(after, ledger, key, number))
+            {
+                if let Some(group) = Group::of(ledger) {
+                    self.digests.touch(group);
+                }
+                self.behind.ledgers.insert(*ledger);
+            }
+            if root || counting::differ(ledger, chain, &before, after) {
+                self.behind.ledgers.insert(*ledger);
+            }
         }
-        self.decide_all();
         true
     }
 
     /// When [`Self::settle`] would change something by time alone, in reference time.
     #[must_use]
     pub fn stale_at(&self) -> Option<Millis> {
-        let due = self.due.first().map(|(at, _)| *at);
+        let due = self.behind.due.first().map(|(at, _)| *at);
         self.judgement.stale_at.into_iter().chain(due).min()
     }
 
-    fn decide(&mut self, key: &DocumentKey) {
-        let (marks, record, reference) = (&self.marks, &self.record, self.state.reference);
-        self.catalog
-            .decide(key, |held| standing(held, marks, record, reference));
+    fn standing(&self, held: &HeldRevision) -> Standing {
+        let Place { ledger, link } = held.place;
+        let reference = self.behind.reference;
+        if self
+            .chains
+            .get(&ledger)
+            .is_none_or(|chain| chain.is_hidden(link))
+        {
+            return Standing::Absent;
+        }
+        let expired = held.expires.is_some_and(|expires| expires < reference);
+        if expired || fold::is_held(held.stamp.wall, reference) || !self.counts(&ledger, link) {
+            return Standing::Waits;
+        }
+        let author = self.record.managers().get(&held.signer);
+        let may_write = author.is_some_and(|author| {
+            let mut grants = author.grants.iter();
+            grants.any(|grant| grant.capability == Capability::ConfigWrite)
+        });
+        match author {
+            Some(author) if may_write => Standing::Counts(author.rank),
+            _ => Standing::Waits,
+        }
     }
 
-    fn decide_all(&mut self) {
-        let (marks, record, reference) = (&self.marks, &self.record, self.state.reference);
-        self.catalog
-            .decide_all(|held| standing(held, marks, record, reference));
+    fn weigh(&mut self, id: RevisionId) {
+        let Some(held) = self.catalog.revision(&id) else {
+            return;
+        };
+        let standing = self.standing(held);
+        self.catalog.weigh(id, standing);
+    }
+
+    fn weigh_all(&mut self, watch: bool) {
+        let ids: Vec<RevisionId> = self.catalog.ids().copied().collect();
+        for id in ids {
+            if watch {
+                self.watch(id);
+            }
+            self.weigh(id);
+        }
     }
 
     /// Whether the entry at a place counts, stamps from the future aside.
@@ -383,24 +427,6 @@ impl Holdings {
         self.marks
             .get(ledger)
             .is_none_or(|marks| marks.counts(link))
-    }
-
-    /// How many managers may tell time: neither stopped nor lapsed.
-    #[must_use]
-    pub fn tellers(&self) -> usize {
-        let judgement = &self.judgement;
-        let tells = |certificate: &Certificate| {
-            certificate.grants.iter().any(|grant| grant.capability == Capability::Time)
-                && !judgement.stopped_keys.contains(&certificate.keys.sign)
-        };
-        let managers = self.record.managers().iter();
-        let nodes: BTreeSet<_> = managers
-            .filter(|(serial, certificate)| {
-                tells(certificate) && !judgement.lapsed.contains_key(serial)
-            })
-            .map(|(_, certificate)| certificate.node)
-            .collect();
-        nodes.len()
     }
 
     /// How many entries are held, of all ledgers.
@@ -412,15 +438,25 @@ impl Holdings {
     /// One hash over everything that holds for the whole fleet: equal on nodes of equal state.
     #[must_use]
     pub fn state_digest(&self) -> Hash {
+        let judgement = &self.judgement;
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.catalog.digest(|key| key.scope.is_none()).0);
-        for key in &self.judgement.stopped_keys {
+        let counts = [
+            judgement.stopped_keys.len(),
+            judgement.stopped_nodes.len(),
+            judgement.stopped_invites.len(),
+            self.record.managers().len(),
+        ];
+        for count in counts {
+            hasher.update(&(count as u64).to_le_bytes());
+        }
+        for key in &judgement.stopped_keys {
             hasher.update(&key.0.0);
         }
-        for node in &self.judgement.stopped_nodes {
+        for node in &judgement.stopped_nodes {
             hasher.update(&node.0);
         }
-        for invite in &self.judgement.stopped_invites {
+        for invite in &judgement.stopped_invites {
             hasher.update(&invite.0.0);
         }
         for serial in self.record.managers().keys() {
@@ -430,39 +466,18 @@ impl Holdings {
     }
 }
 
-/// When an entry stops waiting and when it expires, as far as that lies ahead.
-fn changes(
-    wall: Millis,
-    expires: Option<Millis>,
-    reference: Millis,
-) -> impl Iterator<Item = Millis> {
-    let release =
-        fold::is_held(wall, reference).then(|| Millis(wall.0.saturating_sub(HOLD_AHEAD_MS)));
-    let expiry = expires.filter(|expires| *expires >= reference).map(|expires| expires.plus(1));
-    release.into_iter().chain(expiry)
-}
-
-fn standing(
-    held: &HeldRevision,
-    marks: &BTreeMap<LedgerId, Marks>,
-    record: &Record,
-    reference: Millis,
-) -> Standing {
-    let counts = marks
-        .get(&held.place.ledger)
-        .is_none_or(|marks| marks.counts(held.place.link));
-    let expired = held.expires.is_some_and(|expires| expires < reference);
-    let may_write = |certificate: &&Certificate| {
-        certificate
-            .grants
-            .iter()
-            .any(|grant| grant.capability == Capability::ConfigWrite)
+/// A stopped hand goes on signing for ever: of each of its ledgers only so much is kept behind the
+/// last number that an order lets count. What counts is always taken, in whatever order it comes.
+fn is_refused(judgement: &Judgement, ledger: &LedgerId, key: &PublicKey, number: u64) -> bool {
+    let Some(cut) = judgement.cuts.get(key).filter(|cut| cut.stopped) else {
+        return false;
     };
-    let author = record.managers().get(&held.signer).filter(may_write);
-    match author {
-        Some(author) if counts && !expired && !fold::is_held(held.stamp.wall, reference) => {
-            Standing::Counts(author.rank)
-        }
-        _ => Standing::Waits,
-    }
+    let limits = cut.ledgers.get(&(ledger.kind, ledger.scope));
+    let last = limits
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|head| head.number)
+        .max();
+    number > last.unwrap_or(0).saturating_add(FORKED_ENTRIES_MAX as u64)
 }

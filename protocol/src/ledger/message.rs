@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::reference::SignedTime;
+use crate::clock::reference::AgedTime;
 use crate::codec::Wire;
 use crate::ident::{Hash, NodeId};
 use crate::ledger::chain::Head;
@@ -50,7 +50,7 @@ pub struct Digest {
     /// Of an agent: each scope that it holds.
     pub own_scopes: Vec<(NodeId, Hash)>,
     /// The latest signed times.
-    pub times: Vec<SignedTime>,
+    pub times: Vec<AgedTime>,
     /// Whether the receiver should answer with its own.
     pub answer: bool,
 }
@@ -155,7 +155,7 @@ impl Wire for Message {
 #[cfg(test)]
 mod tests {
     use super::{Digest, Message};
-    use crate::clock::reference::{SignedTime, TimeClaim};
+    use crate::clock::reference::{AgedTime, SignedTime, TimeClaim};
     use crate::codec;
     use crate::crypto::sign::Signature;
     use crate::ident::{Hash, NodeId, Serial};
@@ -178,7 +178,7 @@ mod tests {
             managers: Some(Hash([3; 32])),
             scopes: Some(Hash([4; 32])),
             own_scopes: vec![(NodeId([5; 16]), Hash([6; 32])); 6],
-            times: vec![time; 4],
+            times: vec![AgedTime { time, age_ms: 7 }; 4],
             answer: true,
         };
         let length = codec::encode(&Message::Digest(digest)).len();

@@ -2,213 +2,40 @@
 //! everything converges with push switched off.
 //!
 //! What a node says to another is in [`crate::ledger::message`]. Comparing and pulling is in
-//! [`exchange`], scopes in [`scopes`], pushing and announcing in [`news`], writing in [`author`].
+//! [`compare`] and [`pull`], scopes in [`scopes`], pushing and announcing in [`news`], writing in [`author`].
 
 pub mod author;
-mod exchange;
+mod compare;
+pub mod event;
 mod news;
 mod peer;
+mod pull;
 mod scopes;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::clock::reference::{Floor, ReferenceTime, SignedTime};
+use crate::clock::reference::{AgedTime, ReferenceTime, SignedTime};
 use crate::crypto::sign::Context;
 use crate::ident::{Hash, NodeId};
 use crate::ledger::entry::{Entry, LedgerId, Parcel};
 use crate::ledger::holdings::{Holdings, Offered};
 use crate::ledger::message::{Group, Message, Rest};
-use crate::ledger::replica::author::{Author, Draft, Identity, Refusal};
-use crate::ledger::replica::exchange::Pulls;
+use crate::ledger::replica::author::{Author, Identity};
 use crate::ledger::replica::news::News;
 use crate::ledger::replica::peer::Peer;
+use crate::ledger::replica::pull::Pulls;
 use crate::machine::{Machine, Millis};
 use crate::prng::Prng;
 use crate::trust::certificate::Capability;
+use crate::trust::fold;
 
-/// What a node is in the fleet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Holds a certificate to write.
-    Manager,
-    /// Everybody else.
-    Agent,
-}
+pub use crate::ledger::replica::event::{
+    Alarm, Counters, Effect, Event, Misdeed, PeerInfo, Role, Settings,
+};
 
-/// How a replica behaves.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Whether new entries are pushed and announced; without, digests alone carry them.
-    pub push: bool,
-    /// How often a connection compares digests when nothing happens.
-    pub digest_every_ms: u64,
-    /// How long announcements are gathered.
-    pub announce_after_ms: u64,
-    /// How long an answer may take.
-    pub answer_within_ms: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            push: true,
-            digest_every_ms: 120_000,
-            announce_after_ms: 200,
-            answer_within_ms: 5_000,
-        }
-    }
-}
-
-/// A member at the other end of a connection, as its certificate says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerInfo {
-    /// Its id.
-    pub node: NodeId,
-    /// Its role.
-    pub role: Role,
-    /// Whether it was granted to carry what is scoped to others.
-    pub carries: bool,
-}
-
-/// Everything that can happen to a replica.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A member is connected. From the network, after the handshake.
-    PeerUp(PeerInfo),
-    /// A connection is gone. From the network.
-    PeerDown(NodeId),
-    /// A message came. From the network, decoded.
-    Received {
-        /// Who sent it.
-        from: NodeId,
-        /// What it says.
-        message: Message,
-    },
-    /// A frame came that is no message. From the network.
-    Malformed {
-        /// Who sent it.
-        from: NodeId,
-    },
-    /// This node writes an entry. From whoever has something to say.
-    Write(Draft),
-    /// Who pushes to this node. From membership.
-    Feeder(Option<NodeId>),
-    /// What the own clock says: at the start, and whenever it was set.
-    Clock {
-        /// Wall time.
-        wall: Millis,
-    },
-    /// The time that [`Machine::wake_at`] named has come.
-    Wake,
-}
-
-/// Everything a replica can ask for. Performed in order; `Store` is durable before what follows.
-#[derive(Clone, Debug)]
-pub enum Effect {
-    /// Keep an entry.
-    Store(Arc<Entry>),
-    /// Keep a floor of reference time.
-    StoreFloor(Floor),
-    /// Send one message to some.
-    Send {
-        /// To whom.
-        to: Vec<NodeId>,
-        /// What.
-        message: Message,
-    },
-    /// Read entries from the store and send them, as [`crate::ledger::replica::answer`] packs them.
-    SendStored {
-        /// To whom.
-        to: NodeId,
-        /// The head that was wanted.
-        wanted: Hash,
-        /// The entries, first things first.
-        entries: Vec<Hash>,
-        /// Whether more are to be asked for.
-        more: bool,
-    },
-    /// Close a connection: its member does what no member does.
-    HangUp {
-        /// Whom.
-        peer: NodeId,
-        /// Why.
-        reason: Misdeed,
-    },
-    /// Trust is in step with this peer: other streams may open.
-    Agreed(NodeId),
-    /// Who is stopped, lapsed or certified has changed: look at the open sessions.
-    Judged,
-    /// How far news had come that this peer told of. For membership.
-    NewsHops {
-        /// Who told.
-        peer: NodeId,
-        /// Links from the author.
-        hops: u8,
-    },
-    /// The feeder failed to push what others had. For membership.
-    FeederFailed(NodeId),
-    /// An own entry is written.
-    Written {
-        /// The draft's number, as its writer gave it.
-        draft: u64,
-        /// The entry's hash.
-        entry: Hash,
-    },
-    /// An own entry was refused, and why.
-    Refused {
-        /// The draft's number, as its writer gave it.
-        draft: u64,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// One more manager holds an own entry.
-    Replicated {
-        /// The entry's hash.
-        entry: Hash,
-        /// Which.
-        by: NodeId,
-        /// How many managers hold it, this one included.
-        copies: usize,
-    },
-    /// Something that an operator should see.
-    Alarm(Alarm),
-}
-
-/// What ends a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Misdeed {
-    /// More messages than any member needs.
-    Flood,
-    /// Frames that are no messages, or entries that nobody signed.
-    Forgery,
-}
-
-/// What an operator should see.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Alarm {
-    /// One hand signed two entries for one place.
-    Forked(LedgerId),
-    /// An author went on from below a head that is known: restored from a backup, or cloned.
-    Restored(LedgerId),
-    /// Somebody else writes with this node's key.
-    Cloned(LedgerId),
-}
-
-/// What was counted since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Entries taken.
-    pub taken: u64,
-    /// Entries that were held already when they came.
-    pub duplicates: u64,
-    /// Entries that nobody signed.
-    pub forged: u64,
-    /// Messages out of place, and frames that were none.
-    pub misplaced: u64,
-    /// Bytes that one copy of each entry taken has, as pushed or pulled.
-    pub entry_bytes: u64,
-}
+/// Signed times that one digest may bring.
+const TIMES_TAKEN_MAX: usize = 8;
 
 /// A node's copy of the ledgers.
 #[derive(Clone, Debug)]
@@ -239,7 +66,7 @@ impl Replica {
     ) -> Self {
         let author = Author::new(fresh || !holdings.chains().is_empty());
         let mut time = time;
-        time.set_tellers(holdings.tellers());
+        time.set_tellers(fold::tellers(holdings.record(), holdings.judgement()));
         Self {
             me,
             settings,
@@ -392,8 +219,11 @@ impl Replica {
         let stale_at = self.holdings.stale_at();
         // Only what waits for a time can change when words on the time age.
         let aged = stale_at.and_then(|_| self.time.ages_at(now));
-        self.pulls.settle_at =
-            stale_at.map(|at| now.plus(at.since(reference))).into_iter().chain(aged).min();
+        self.pulls.settle_at = stale_at
+            .map(|at| now.plus(at.since(reference)))
+            .into_iter()
+            .chain(aged)
+            .min();
         if !changed {
             return;
         }
@@ -412,39 +242,52 @@ impl Replica {
         for signer in stopped {
             self.time.discard(&signer);
         }
-        self.time.set_tellers(self.holdings.tellers());
+        let tellers = fold::tellers(self.holdings.record(), self.holdings.judgement());
+        self.time.set_tellers(tellers);
         out.push(Effect::Judged);
     }
 
-    fn take_times(&mut self, now: Millis, times: &[SignedTime], out: &mut Vec<Effect>) {
-        for time in times.iter().take(4) {
-            let judgement = self.holdings.judgement();
-            let record = self.holdings.record();
-            let Some(certificate) = record.managers().get(&time.claim.serial) else {
+    fn take_times(&mut self, now: Millis, from: NodeId, times: &[AgedTime], out: &mut Vec<Effect>) {
+        let of_manager = self
+            .peers
+            .get(&from)
+            .is_some_and(|peer| peer.info.role == Role::Manager);
+        for aged in times.iter().take(TIMES_TAKEN_MAX) {
+            if !self.time.would_take(now, &aged.time.claim) || !self.may_tell(&aged.time) {
                 continue;
-            };
-            let may = certificate.node == time.claim.by
-                && certificate.window.from <= time.claim.at
-                && time.claim.at <= judgement.end_of(&time.claim.serial, certificate)
-                && !judgement.stopped_keys.contains(&certificate.keys.sign)
-                && certificate
-                    .grants
-                    .iter()
-                    .any(|grant| grant.capability == Capability::Time);
-            let bytes = crate::codec::encode(&time.claim);
-            let signed = may
-                && self.time.would_take(now, &time.claim)
-                && record.verify().verify(
-                    &certificate.keys.sign,
-                    Context::Time,
-                    &record.fleet(),
-                    &bytes,
-                    &time.signature,
-                );
-            if signed && let Some(floor) = self.time.take(now, *time) {
+            }
+            let age_ms = if of_manager { aged.age_ms } else { 0 };
+            let aged = AgedTime { age_ms, ..*aged };
+            if let Some(floor) = self.time.take(now, aged) {
                 out.push(Effect::StoreFloor(floor));
             }
         }
+    }
+
+    /// Whether a signed time is the word of a manager who may say what time it is, under a
+    /// certificate that covers that very time.
+    fn may_tell(&self, time: &SignedTime) -> bool {
+        let claim = &time.claim;
+        let judgement = self.holdings.judgement();
+        let record = self.holdings.record();
+        let Some(certificate) = record.managers().get(&claim.serial) else {
+            return false;
+        };
+        let may = certificate.node == claim.by
+            && certificate.window.from <= claim.at
+            && claim.at <= judgement.end_of(&claim.serial, certificate)
+            && !judgement.stopped_keys.contains(&certificate.keys.sign)
+            && certificate
+                .grants
+                .iter()
+                .any(|grant| grant.capability == Capability::Time);
+        may && record.verify().verify(
+            &certificate.keys.sign,
+            Context::Time,
+            &record.fleet(),
+            &crate::codec::encode(claim),
+            &time.signature,
+        )
     }
 
     fn receive(

@@ -87,13 +87,19 @@ pub(super) struct Fleet {
     pub managers: Vec<NodeId>,
     pub agents: Vec<NodeId>,
     queue: BTreeMap<(Millis, u64), (NodeId, Happening)>,
-    connections: BTreeMap<(NodeId, NodeId), u64>,
-    cut: BTreeSet<(NodeId, NodeId)>,
+    wires: Wires,
     /// Every effect that is no message, with its time.
     pub log: Vec<(Millis, NodeId, MembershipEffect)>,
     pub bytes: BTreeMap<NodeId, u64>,
     pub events: u64,
     prng: Prng,
+}
+
+/// What lies between the nodes.
+#[derive(Default)]
+struct Wires {
+    connections: BTreeMap<(NodeId, NodeId), u64>,
+    cut: BTreeSet<(NodeId, NodeId)>,
     numbers: u64,
 }
 
@@ -112,13 +118,11 @@ impl Fleet {
             managers: managers.clone(),
             agents: agents.clone(),
             queue: BTreeMap::new(),
-            connections: BTreeMap::new(),
-            cut: BTreeSet::new(),
+            wires: Wires::default(),
             log: Vec::new(),
             bytes: BTreeMap::new(),
             events: 0,
             prng,
-            numbers: 0,
         };
         for id in &managers {
             fleet.start(*id, true, Profile::Normal, Vec::new());
@@ -173,8 +177,8 @@ impl Fleet {
     }
 
     fn after(&mut self, delay: u64, to: NodeId, what: Happening) {
-        self.numbers += 1;
-        let key = (self.now.plus(delay), self.numbers);
+        self.wires.numbers += 1;
+        let key = (self.now.plus(delay), self.wires.numbers);
         self.queue.insert(key, (to, what));
     }
 
@@ -185,10 +189,10 @@ impl Fleet {
     /// Stops a node; those linked notice at once, unless it dies `silently`.
     pub(super) fn kill(&mut self, id: NodeId, silently: bool) {
         self.nodes.get_mut(&id).expect("a node").alive = false;
-        let its = self.connections.clone().into_iter();
+        let its = self.wires.connections.clone().into_iter();
         for (ends, number) in its.filter(|(ends, _)| ends.0 == id || ends.1 == id) {
             let other = if ends.0 == id { ends.1 } else { ends.0 };
-            self.connections.remove(&ends);
+            self.wires.connections.remove(&ends);
             if !silently {
                 self.after(1, other, Happening::Closed(number, id));
             }
@@ -204,16 +208,16 @@ impl Fleet {
 
     /// Nothing passes between two nodes any more; nobody is told.
     pub(super) fn cut(&mut self, a: NodeId, b: NodeId) {
-        self.cut.insert(pair(a, b));
+        self.wires.cut.insert(pair(a, b));
     }
 
     pub(super) fn heal(&mut self, a: NodeId, b: NodeId) {
-        self.cut.remove(&pair(a, b));
+        self.wires.cut.remove(&pair(a, b));
     }
 
     /// Closes the connection of two nodes; both are told.
     pub(super) fn close(&mut self, a: NodeId, b: NodeId) {
-        if let Some(number) = self.connections.remove(&pair(a, b)) {
+        if let Some(number) = self.wires.connections.remove(&pair(a, b)) {
             self.after(1, a, Happening::Closed(number, b));
             self.after(1, b, Happening::Closed(number, a));
         }
@@ -255,14 +259,16 @@ impl Fleet {
             Happening::Dialled(from) => self.dialled(from, to),
             Happening::Frame(number, from, bytes) => {
                 let ends = pair(from, to);
-                if self.connections.get(&ends) == Some(&number) && !self.cut.contains(&ends) {
+                if self.wires.connections.get(&ends) == Some(&number)
+                    && !self.wires.cut.contains(&ends)
+                {
                     *self.bytes.entry(to).or_default() += bytes.len() as u64;
                     let message = codec::decode(&bytes).expect("what we encoded");
                     self.handle(to, MembershipEvent::Received { from, message });
                 }
             }
             Happening::Closed(number, from) => {
-                let present = self.connections.get(&pair(from, to));
+                let present = self.wires.connections.get(&pair(from, to));
                 if present.is_none_or(|present| *present == number) {
                     self.handle(to, MembershipEvent::Disconnected { peer: from });
                 }
@@ -272,8 +278,12 @@ impl Fleet {
 
     fn dialled(&mut self, from: NodeId, to: NodeId) {
         let ends = pair(from, to);
-        self.numbers += 1;
-        let number = *self.connections.entry(ends).or_insert(self.numbers);
+        self.wires.numbers += 1;
+        let number = *self
+            .wires
+            .connections
+            .entry(ends)
+            .or_insert(self.wires.numbers);
         for (at, peer) in [(from, to), (to, from)] {
             let event = MembershipEvent::Connected {
                 peer,
@@ -281,7 +291,7 @@ impl Fleet {
                 key: key_of(peer),
                 lan: false,
             };
-            if self.connections.get(&ends) == Some(&number) {
+            if self.wires.connections.get(&ends) == Some(&number) {
                 self.handle(at, event);
             }
         }
@@ -313,7 +323,7 @@ impl Fleet {
         match &effect {
             MembershipEffect::Send { to, message } => return self.send(id, *to, message),
             MembershipEffect::Dial { peer } => {
-                let blocked = self.cut.contains(&pair(id, *peer)) || !self.nodes[peer].alive;
+                let blocked = self.wires.cut.contains(&pair(id, *peer)) || !self.nodes[peer].alive;
                 let delay = 10 + self.prng.below(40);
                 if blocked {
                     let event = MembershipEvent::DialFailed { peer: *peer };
@@ -323,8 +333,8 @@ impl Fleet {
                 }
             }
             MembershipEffect::HangUp { peer, .. } => {
-                if let Some(number) = self.connections.remove(&pair(id, *peer))
-                    && !self.cut.contains(&pair(id, *peer))
+                if let Some(number) = self.wires.connections.remove(&pair(id, *peer))
+                    && !self.wires.cut.contains(&pair(id, *peer))
                 {
                     self.after(20, *peer, Happening::Closed(number, id));
                 }
@@ -342,7 +352,7 @@ impl Fleet {
     fn send(&mut self, from: NodeId, to: NodeId, message: &MembershipMessage) {
         let bytes = codec::encode(message);
         *self.bytes.entry(from).or_default() += bytes.len() as u64;
-        if let Some(number) = self.connections.get(&pair(from, to)) {
+        if let Some(number) = self.wires.connections.get(&pair(from, to)) {
             let number = *number;
             self.after(20, to, Happening::Frame(number, from, bytes));
         }

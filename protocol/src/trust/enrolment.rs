@@ -52,11 +52,11 @@ pub struct HeldEnrolment {
     pub enrolment: Enrolment,
 }
 
-/// All enrolments.
+/// All enrolments. Which of them count, whoever asks says: [`crate::ledger::holdings::Holdings::enrolled`].
 #[derive(Clone, Debug, Default)]
 pub struct Enrolments {
     by_invite: BTreeMap<InviteId, Vec<HeldEnrolment>>,
-    by_node: BTreeMap<NodeId, PublicKey>,
+    by_node: BTreeMap<NodeId, BTreeSet<InviteId>>,
 }
 
 impl Enrolments {
@@ -69,7 +69,8 @@ impl Enrolments {
         let Ok(enrolment) = codec::decode::<Enrolment>(bytes) else {
             return;
         };
-        self.by_node.insert(enrolment.node, enrolment.key);
+        let invites = self.by_node.entry(enrolment.node).or_default();
+        invites.insert(enrolment.invite);
         let held = HeldEnrolment {
             ledger: entry.header.ledger,
             link,
@@ -78,14 +79,22 @@ impl Enrolments {
             enrolment,
         };
         let uses = self.by_invite.entry(held.enrolment.invite).or_default();
-        uses.push(held);
-        uses.sort_by_key(|held| (held.stamp, held.ledger.author, held.entry));
+        let place = uses.partition_point(|other| other.age() < held.age());
+        uses.insert(place, held);
     }
 
-    /// The key that a device was enrolled with.
+    /// The latest enrolment of a device: its key is the one against which it is renewed.
     #[must_use]
-    pub fn key_of(&self, node: &NodeId) -> Option<&PublicKey> {
-        self.by_node.get(node)
+    pub fn of_node(
+        &self,
+        node: &NodeId,
+        counts: impl Fn(&HeldEnrolment) -> bool,
+    ) -> Option<&HeldEnrolment> {
+        let invites = self.by_node.get(node).into_iter().flatten();
+        invites
+            .flat_map(|invite| self.of_invite(invite))
+            .filter(|held| held.enrolment.node == *node && counts(held))
+            .max_by_key(|held| held.age())
     }
 
     /// Every enrolment under an invite, earliest first.
@@ -94,43 +103,49 @@ impl Enrolments {
         self.by_invite.get(invite).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether an invite has been used up, or has been used by this very key: the same device may
+    /// Whether an invite has a use left, or has been used by this very key: the same device may
     /// repeat its use.
     #[must_use]
-    pub fn admits(&self, invite: &InviteId, uses: u32, key: &PublicKey) -> bool {
-        let keys: BTreeSet<&PublicKey> = self
-            .of_invite(invite)
-            .iter()
-            .map(|held| &held.enrolment.key)
-            .collect();
+    pub fn admits(
+        &self,
+        invite: &InviteId,
+        uses: u32,
+        key: &PublicKey,
+        counts: impl Fn(&HeldEnrolment) -> bool,
+    ) -> bool {
+        let used = self.of_invite(invite).iter().filter(|held| counts(held));
+        let keys: BTreeSet<&PublicKey> = used.map(|held| &held.enrolment.key).collect();
         keys.contains(key) || keys.len() < usize::try_from(uses).unwrap_or(usize::MAX)
     }
 
     /// Enrolments of invites that more devices used than were allowed, as happens on two sides of a
     /// partition. All but the uses that nobody doubts are contested: of an invite for one, both.
-    pub fn contested(&self) -> impl Iterator<Item = &HeldEnrolment> {
-        self.by_invite.values().flat_map(|uses| {
+    #[must_use]
+    pub fn contested(&self, counts: impl Fn(&HeldEnrolment) -> bool) -> Vec<&HeldEnrolment> {
+        let mut contested = Vec::new();
+        for uses in self.by_invite.values() {
+            let uses: Vec<&HeldEnrolment> = uses.iter().filter(|held| counts(held)).collect();
             let mut keys: Vec<&PublicKey> = Vec::new();
-            for held in uses {
+            for held in &uses {
                 if !keys.contains(&&held.enrolment.key) {
                     keys.push(&held.enrolment.key);
                 }
             }
-            let allowed = uses
-                .iter()
-                .map(|held| held.enrolment.uses)
-                .min()
-                .unwrap_or(0) as usize;
-            let undoubted: Vec<PublicKey> = if keys.len() > allowed {
-                keys.iter()
-                    .take(allowed.saturating_sub(1))
-                    .map(|key| **key)
-                    .collect()
-            } else {
-                keys.iter().map(|key| **key).collect()
-            };
-            uses.iter()
-                .filter(move |held| !undoubted.contains(&held.enrolment.key))
-        })
+            let allowed = uses.iter().map(|held| held.enrolment.uses).min();
+            let allowed = usize::try_from(allowed.unwrap_or(0)).unwrap_or(usize::MAX);
+            if keys.len() <= allowed {
+                continue;
+            }
+            let undoubted = &keys[..allowed.saturating_sub(1)];
+            let doubted = |held: &&&HeldEnrolment| !undoubted.contains(&&held.enrolment.key);
+            contested.extend(uses.iter().filter(doubted).copied());
+        }
+        contested
+    }
+}
+
+impl HeldEnrolment {
+    fn age(&self) -> (Stamp, NodeId, Hash) {
+        (self.stamp, self.ledger.author, self.entry)
     }
 }

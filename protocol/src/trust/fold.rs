@@ -1,9 +1,11 @@
 //! The fold of trust: from all that was said to what holds, in four steps and in any order of
 //! arrival.
 //!
-//! 1. The root's orders. 2. Each manager's ledgers count up to those orders and below their first
-//! fork. 3. Testimony inside these prefixes, taken once: what testimony makes valid does not testify.
-//! 4. Managers' orders, of which an order to stop is never held and counts on every branch.
+//! First the root's orders. Second, each manager's ledgers count up to those orders and below their
+//! first fork. Third, testimony inside these prefixes, taken once: what testimony makes valid does
+//! not testify, and a lapsed manager testifies only as far as those testify of it who have not
+//! lapsed. Fourth, managers' orders, of which an order to stop is never held and counts on every
+//! branch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +15,7 @@ use crate::ledger::chain::{Chain, Head};
 use crate::ledger::entry::{LedgerId, LedgerKind};
 use crate::limits::{HOLD_AHEAD_MS, TESTIMONY_RENEWAL_MS_MAX};
 use crate::machine::Millis;
-use crate::trust::certificate::Certificate;
+use crate::trust::certificate::{Capability, Certificate};
 use crate::trust::counting::{self, Forks, Marks, Testimony};
 use crate::trust::record::{Record, Spoken};
 use crate::trust::verdict::{InviteId, Ruling, Subject, Verdict, VerdictId};
@@ -62,6 +64,24 @@ impl Judgement {
     }
 }
 
+/// How many managers may tell time: neither stopped nor lapsed.
+#[must_use]
+pub fn tellers(record: &Record, judgement: &Judgement) -> usize {
+    let tells = |certificate: &Certificate| {
+        let mut grants = certificate.grants.iter();
+        grants.any(|grant| grant.capability == Capability::Time)
+            && !judgement.stopped_keys.contains(&certificate.keys.sign)
+    };
+    let managers = record.managers().iter();
+    let nodes: BTreeSet<NodeId> = managers
+        .filter(|(serial, certificate)| {
+            tells(certificate) && !judgement.lapsed.contains_key(serial)
+        })
+        .map(|(_, certificate)| certificate.node)
+        .collect();
+    nodes.len()
+}
+
 /// Whether a stamp lies so far ahead that its entry waits.
 #[must_use]
 pub fn is_held(wall: Millis, reference: Millis) -> bool {
@@ -85,17 +105,45 @@ pub fn judge(record: &Record, chains: &BTreeMap<LedgerId, Chain>, reference: Mil
 
 /// Step 1: of the root's orders, those that no other of its orders replaces.
 fn root_orders(record: &Record) -> BTreeMap<VerdictId, &Verdict> {
-    let replaced: BTreeSet<VerdictId> = record
-        .orders()
-        .values()
-        .flat_map(|verdict| verdict.replaces.iter().copied())
+    let said = record.orders().iter().map(|(id, verdict)| (*id, verdict));
+    in_force(record, said)
+}
+
+/// Of verdicts those that no other of them replaces. A verdict takes the place of verdicts on the
+/// same subject alone: else an order to stop one thing, which counts wherever it stands, would free
+/// another.
+fn in_force<'a>(
+    record: &Record,
+    verdicts: impl Iterator<Item = (VerdictId, &'a Verdict)> + Clone,
+) -> BTreeMap<VerdictId, &'a Verdict> {
+    let replaced: BTreeSet<(VerdictId, Judged)> = verdicts
+        .clone()
+        .flat_map(|(_, verdict)| {
+            let judged = judged(record, &verdict.subject);
+            verdict.replaces.iter().map(move |id| (*id, judged))
+        })
         .collect();
-    record
-        .orders()
-        .iter()
-        .filter(|(id, _)| !replaced.contains(id))
-        .map(|(id, verdict)| (*id, verdict))
+    verdicts
+        .filter(|(id, verdict)| !replaced.contains(&(*id, judged(record, &verdict.subject))))
         .collect()
+}
+
+/// Whom a verdict is on: a manager by its key, others by their node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Judged {
+    Key(PublicKey),
+    Node(NodeId),
+    Invite(InviteId),
+}
+
+fn judged(record: &Record, subject: &Subject) -> Judged {
+    match subject {
+        Subject::Invite(invite) => Judged::Invite(*invite),
+        Subject::Holder { serial, node } => match record.key_of(serial) {
+            Some(key) => Judged::Key(key),
+            None => Judged::Node(*node),
+        },
+    }
 }
 
 fn cut_manager(record: &Record, verdict: &Verdict, judgement: &mut Judgement) {
@@ -126,31 +174,58 @@ fn testify(
     reference: Millis,
     judgement: &mut Judgement,
 ) {
-    let prefixes = trust_marks(chains, |ledger, chain| {
-        let mut marks = counting::marks(
-            ledger,
-            chain,
-            judgement,
-            |serial| record.managers().get(serial).cloned(),
-            Forks::Ignored,
-        );
-        counting::cut_at_forks(&mut marks, chain);
-        marks
-    });
-    let mut renewals: BTreeMap<Serial, Vec<(Millis, Millis)>> = BTreeMap::new();
-    let mut testimony: BTreeMap<LedgerId, Vec<Testimony>> = BTreeMap::new();
-    for spoken in record.spoken() {
-        let Some((serial, node)) = testimony_on(record, spoken) else {
-            continue;
-        };
-        if !stands(&prefixes, spoken) || is_held(spoken.stamp.wall, reference) {
-            continue;
+    for (serial, certificate) in record.managers() {
+        if certificate.window.to < reference {
+            judgement.lapsed.insert(*serial, certificate.window.to);
         }
+    }
+    let lapsed = |spoken: &Spoken| judgement.lapsed.contains_key(&spoken.by);
+    let of_standing = testimony_of(record, chains, reference, judgement, |spoken| {
+        !lapsed(spoken)
+    });
+    // What the standing say of the lapsed bounds what a lapsed key can still write into the past.
+    let bounded = Judgement {
+        testimony: seen_by(&of_standing),
+        ..judgement.clone()
+    };
+    let mut words = testimony_of(record, chains, reference, &bounded, lapsed);
+    words.extend(of_standing);
+    judgement.testimony = seen_by(&words);
+    judgement.renewed = renewals(record, &words);
+}
+
+/// A verdict that testifies: of which certificate and node.
+type Word<'a> = (Serial, NodeId, &'a Spoken);
+
+fn testimony_of<'a>(
+    record: &'a Record,
+    chains: &BTreeMap<LedgerId, Chain>,
+    reference: Millis,
+    judgement: &Judgement,
+    by: impl Fn(&Spoken) -> bool,
+) -> Vec<Word<'a>> {
+    let prefixes = trust_marks(record, chains, judgement, Forks::Cut);
+    record
+        .spoken()
+        .iter()
+        .filter(|spoken| by(spoken) && !is_held(spoken.stamp.wall, reference))
+        .filter(|spoken| stands(&prefixes, spoken))
+        .filter_map(|spoken| {
+            let (serial, node) = testimony_on(record, spoken)?;
+            Some((serial, node, spoken))
+        })
+        .collect()
+}
+
+/// What was seen of each ledger, earliest first.
+fn seen_by(words: &[Word<'_>]) -> BTreeMap<LedgerId, Vec<Testimony>> {
+    let mut testimony: BTreeMap<LedgerId, Vec<Testimony>> = BTreeMap::new();
+    for (_, node, spoken) in words {
         for seen in &spoken.verdict.ledgers {
             let ledger = LedgerId {
                 kind: seen.kind,
                 scope: seen.scope,
-                author: node,
+                author: *node,
             };
             testimony.entry(ledger).or_default().push(Testimony {
                 stamp: spoken.stamp,
@@ -158,17 +233,25 @@ fn testify(
                 heads: seen.heads.clone(),
             });
         }
-        if let Some(until) = spoken.verdict.until {
-            let until = until.min(spoken.stamp.wall.plus(TESTIMONY_RENEWAL_MS_MAX));
-            renewals
-                .entry(serial)
-                .or_default()
-                .push((spoken.stamp.wall, until));
-        }
     }
     for seen in testimony.values_mut() {
         seen.sort();
     }
+    testimony
+}
+
+/// Until when testimony renews each certificate. What has lapsed is not brought back: it must be
+/// renewed while it is valid.
+fn renewals(record: &Record, words: &[Word<'_>]) -> BTreeMap<Serial, Millis> {
+    let mut renewals: BTreeMap<Serial, Vec<(Millis, Millis)>> = BTreeMap::new();
+    for (serial, _, spoken) in words {
+        if let Some(until) = spoken.verdict.until {
+            let said = spoken.stamp.wall;
+            let until = until.min(said.plus(TESTIMONY_RENEWAL_MS_MAX));
+            renewals.entry(*serial).or_default().push((said, until));
+        }
+    }
+    let mut renewed = BTreeMap::new();
     for (serial, mut renewals) in renewals {
         let Some(certificate) = record.managers().get(&serial) else {
             continue;
@@ -177,24 +260,28 @@ fn testify(
         let end = renewals
             .iter()
             .fold(certificate.window.to, |end, (said, until)| {
-                // What has lapsed is not brought back: it must be renewed while it is valid.
                 if *said <= end { end.max(*until) } else { end }
             });
         if end > certificate.window.to {
-            judgement.renewed.insert(serial, end);
+            renewed.insert(serial, end);
         }
     }
-    judgement.testimony = testimony;
+    renewed
 }
 
 fn trust_marks(
+    record: &Record,
     chains: &BTreeMap<LedgerId, Chain>,
-    marks: impl Fn(&LedgerId, &Chain) -> Marks,
+    judgement: &Judgement,
+    forks: Forks,
 ) -> BTreeMap<NodeId, Marks> {
     chains
         .iter()
         .take_while(|(ledger, _)| ledger.kind == LedgerKind::Trust)
-        .map(|(ledger, chain)| (ledger.author, marks(ledger, chain)))
+        .map(|(ledger, chain)| {
+            let marks = counting::marks(ledger, chain, judgement, record.managers(), forks);
+            (ledger.author, marks)
+        })
         .collect()
 }
 
@@ -216,6 +303,7 @@ fn testimony_on(record: &Record, spoken: &Spoken) -> Option<(Serial, NodeId)> {
 }
 
 fn note_lapses(record: &Record, reference: Millis, judgement: &mut Judgement) {
+    judgement.lapsed.clear();
     for (serial, certificate) in record.managers() {
         let end = judgement.end_of(serial, certificate);
         if end < reference {
@@ -232,18 +320,8 @@ fn obey_managers(
     root_orders: &BTreeMap<VerdictId, &Verdict>,
     judgement: &mut Judgement,
 ) {
-    let marks_with = |forks| {
-        trust_marks(chains, |ledger, chain| {
-            counting::marks(
-                ledger,
-                chain,
-                judgement,
-                |serial| record.managers().get(serial).cloned(),
-                forks,
-            )
-        })
-    };
-    let (followed, any_branch) = (marks_with(Forks::Followed), marks_with(Forks::Ignored));
+    let followed = trust_marks(record, chains, judgement, Forks::Followed);
+    let any_branch = trust_marks(record, chains, judgement, Forks::Ignored);
     let obeyed: Vec<&Spoken> = record
         .spoken()
         .iter()
@@ -254,27 +332,12 @@ fn obey_managers(
         })
         .collect();
     // The root's orders replace managers' orders; managers' orders replace managers' alone.
-    let replaced: BTreeSet<VerdictId> = obeyed
-        .iter()
-        .flat_map(|spoken| spoken.verdict.replaces.iter())
-        .chain(
-            record
-                .orders()
-                .values()
-                .flat_map(|verdict| verdict.replaces.iter()),
-        )
-        .copied()
-        .collect();
-    let of_managers = obeyed
-        .iter()
-        .filter(|spoken| !replaced.contains(&spoken.id))
-        .map(|spoken| (spoken.id, &spoken.verdict));
-    let in_force: BTreeMap<VerdictId, &Verdict> = root_orders
-        .iter()
-        .map(|(id, verdict)| (*id, *verdict))
-        .chain(of_managers)
-        .collect();
-    for (id, verdict) in in_force {
+    let of_managers = obeyed.iter().map(|spoken| (spoken.id, &spoken.verdict));
+    let of_root = record.orders().iter().map(|(id, verdict)| (*id, verdict));
+    let mut standing = in_force(record, of_managers.chain(of_root));
+    standing.retain(|id, _| !record.orders().contains_key(id));
+    standing.extend(root_orders.iter().map(|(id, verdict)| (*id, *verdict)));
+    for (id, verdict) in standing {
         judgement.in_force.insert(id, verdict.subject);
         if verdict.ruling == Ruling::Good {
             continue;
@@ -294,7 +357,6 @@ fn obey_managers(
 /// Whether a verdict is an order that its author may give: managers judge operators, devices and
 /// invites, and need the capability to stop for it.
 fn may_judge(record: &Record, spoken: &Spoken) -> bool {
-    use crate::trust::certificate::Capability;
     let below = match spoken.verdict.subject {
         Subject::Invite(_) => true,
         Subject::Holder { serial, node } => {
@@ -318,7 +380,10 @@ fn stale_at(record: &Record, reference: Millis, judgement: &Judgement) -> Option
     let lapses = record
         .managers()
         .iter()
-        .map(|(serial, certificate)| judgement.end_of(serial, certificate).plus(1))
+        .flat_map(|(serial, certificate)| {
+            [certificate.window.to, judgement.end_of(serial, certificate)]
+        })
+        .map(|end| end.plus(1))
         .filter(|lapse| *lapse > reference);
     let releases = record
         .spoken()

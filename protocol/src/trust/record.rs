@@ -10,8 +10,8 @@ use crate::crypto::sign::{Context, PublicKey, Verify};
 use crate::ident::{FleetId, Hash, NodeId, Serial};
 use crate::ledger::chain::LinkId;
 use crate::ledger::entry::{Entry, EntryKind, LedgerId};
-use crate::trust::certificate::{Certificate, Issuer, Rank, SignedCertificate};
-use crate::trust::root::{RootChain, RootError, SignedRoot};
+use crate::trust::certificate::{Certificate, Issuer, Rank};
+use crate::trust::root::{RootChain, RootDocument, RootError, SignedRoot};
 use crate::trust::statement::Statement;
 use crate::trust::verdict::{Verdict, VerdictId, Verdicts};
 
@@ -32,12 +32,37 @@ pub struct Spoken {
     pub verdict: Verdict,
 }
 
+/// A statement of the root whose signature was checked.
+#[derive(Clone, Debug)]
+struct Said {
+    statement: Statement,
+    /// The root documents whose keys signed it; a rotation needs none here.
+    signers: BTreeSet<Hash>,
+    /// The entries that carry it.
+    carriers: BTreeSet<(LedgerId, LinkId)>,
+}
+
+/// A statement's place: rotations by their number before all else, so that they can be read in order.
+type StatementName = (u32, Hash);
+
+/// Statements of one author that may count once a root document comes which is not known yet. Who
+/// carries more than that carries what he could not check himself.
+const WAITING_MAX: usize = 128;
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    statement: Statement,
+    carrier: (LedgerId, LinkId),
+}
+
 /// All that was said.
 #[derive(Clone, Debug)]
 pub struct Record {
     verify: Arc<dyn Verify>,
     roots: RootChain,
-    statements: BTreeMap<Hash, Statement>,
+    said: BTreeMap<StatementName, Said>,
+    waiting: BTreeMap<NodeId, BTreeMap<(u64, Hash), Waiting>>,
+    certified: BTreeMap<Serial, Certificate>,
     managers: BTreeMap<Serial, Certificate>,
     orders: BTreeMap<VerdictId, Verdict>,
     spoken: Vec<Spoken>,
@@ -57,7 +82,9 @@ impl Record {
         Ok(Self {
             verify,
             roots,
-            statements: BTreeMap::new(),
+            said: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            certified: BTreeMap::new(),
             managers: BTreeMap::new(),
             orders: BTreeMap::new(),
             spoken: Vec::new(),
@@ -82,7 +109,14 @@ impl Record {
         self.verify.as_ref()
     }
 
-    /// Certificates of managers that the root signed, stopped and lapsed ones too.
+    /// Certificates of managers that any root ever signed. What was written under one that a later
+    /// root did not keep is held, so that all nodes hold the same, and does not count.
+    #[must_use]
+    pub fn certified(&self) -> &BTreeMap<Serial, Certificate> {
+        &self.certified
+    }
+
+    /// Certificates of managers that the root stands by today, stopped and lapsed ones too.
     #[must_use]
     pub fn managers(&self) -> &BTreeMap<Serial, Certificate> {
         &self.managers
@@ -91,7 +125,7 @@ impl Record {
     /// Whether a node was ever certified as a manager.
     #[must_use]
     pub fn is_manager(&self, node: &NodeId) -> bool {
-        self.managers
+        self.certified
             .values()
             .any(|certificate| certificate.node == *node)
     }
@@ -111,85 +145,169 @@ impl Record {
     /// The key of a manager's certificate.
     #[must_use]
     pub fn key_of(&self, serial: &Serial) -> Option<PublicKey> {
-        self.managers
+        self.certified
             .get(serial)
             .map(|certificate| certificate.keys.sign)
     }
 
-    /// All that the root said so far, to hand to somebody who joins.
+    /// All that the root said so far, to hand to somebody who joins; rotations first and in order.
     pub fn statements(&self) -> impl Iterator<Item = &Statement> {
-        self.statements.values()
+        self.said.values().map(|said| &said.statement)
     }
 
-    /// Takes what the root says, by whatever way it came; true where something new counts now.
+    /// What the root said and holds today, with the entries that carry it.
+    pub fn carried(
+        &self,
+    ) -> impl Iterator<Item = (&Statement, impl Iterator<Item = &(LedgerId, LinkId)>)> {
+        self.said
+            .values()
+            .filter(|said| match &said.statement {
+                Statement::Rotate(_) => true,
+                Statement::Certify(signed) => self.managers.contains_key(&signed.serial()),
+                Statement::Order(order) => self.orders.contains_key(&order.id()),
+            })
+            .map(|said| (&said.statement, said.carriers.iter()))
+    }
+
+    /// Takes what the root says, by whatever way it came; true where it holds and is new. What
+    /// no known root signed is not kept: whoever brought it may bring it again.
     pub fn take_statement(&mut self, statement: &Statement) -> bool {
-        if !codec::fits(statement) {
+        if !self.check(statement) {
             return false;
         }
-        let name = Hash::of(&codec::encode(statement));
-        if self.statements.contains_key(&name) || !self.might_count(statement) {
+        if matches!(statement, Statement::Rotate(_)) {
+            self.recheck();
+        }
+        self.count_again();
+        true
+    }
+
+    /// Keeps a statement whose signatures hold; true where it was not kept yet.
+    fn check(&mut self, statement: &Statement) -> bool {
+        let Some(name) = name_of(statement).filter(|name| !self.said.contains_key(name)) else {
             return false;
+        };
+        let (kept, signers) = match statement {
+            Statement::Rotate(next) => {
+                let learnt = self.roots.advance(next.clone(), self.verify.as_ref());
+                (learnt.is_ok_and(|learnt| learnt), BTreeSet::new())
+            }
+            _ => {
+                let signers = self.signers_of(statement);
+                (!signers.is_empty(), signers)
+            }
+        };
+        if kept {
+            let said = Said {
+                statement: statement.clone(),
+                signers,
+                carriers: BTreeSet::new(),
+            };
+            self.said.insert(name, said);
+            if let Statement::Certify(signed) = statement
+                && let Ok(certificate) = signed.decode()
+            {
+                self.certified.insert(signed.serial(), certificate);
+            }
         }
-        self.statements.insert(name, statement.clone());
-        let before = (
-            self.roots.current().number,
-            self.managers.len(),
-            self.orders.len(),
-        );
-        self.settle();
-        before
-            != (
-                self.roots.current().number,
-                self.managers.len(),
-                self.orders.len(),
-            )
+        kept
     }
 
-    /// A stranger's bytes are not kept: a statement must at least bear one good signature of a root
-    /// that is known, or follow a root that is.
-    fn might_count(&self, statement: &Statement) -> bool {
-        match statement {
-            Statement::Certify(certificate) => certificate.decode().is_ok(),
-            Statement::Order(order) => order.decode().is_ok(),
-            Statement::Rotate(_) => true,
-        }
+    fn signers_of(&self, statement: &Statement) -> BTreeSet<Hash> {
+        let (number, context, bytes, signatures) = match statement {
+            Statement::Rotate(_) => return BTreeSet::new(),
+            Statement::Certify(signed) => {
+                let certificate = signed.decode().ok();
+                let Some(Certificate {
+                    issuer: Issuer::Root(number),
+                    rank: Rank::Manager,
+                    ..
+                }) = certificate
+                else {
+                    return BTreeSet::new();
+                };
+                (
+                    number,
+                    Context::Certificate,
+                    &signed.bytes,
+                    &signed.signatures,
+                )
+            }
+            Statement::Order(order) if order.decode().is_ok() => (
+                order.root,
+                Context::Statement,
+                &order.bytes,
+                &order.signatures,
+            ),
+            Statement::Order(_) => return BTreeSet::new(),
+        };
+        self.roots
+            .signers_of(number, self.verify.as_ref(), context, bytes, signatures)
     }
 
-    /// Reads the statements anew: a rotation may bring some to count and others to lapse.
-    fn settle(&mut self) {
+    /// After a root document came: what waited for it, and what it signed beside another.
+    fn recheck(&mut self) {
         loop {
+            let waiting = std::mem::take(&mut self.waiting);
             let mut advanced = false;
-            for statement in self.statements.values() {
-                if let Statement::Rotate(next) = statement {
-                    advanced |= self
-                        .roots
-                        .advance(next.clone(), self.verify.as_ref())
-                        .is_ok_and(|changed| changed);
+            for (author, statements) in waiting {
+                for (place, waiting) in statements {
+                    if self.check(&waiting.statement) {
+                        advanced |= matches!(waiting.statement, Statement::Rotate(_));
+                    }
+                    self.note_carrier(author, place, waiting);
                 }
             }
             if !advanced {
                 break;
             }
         }
+        let names: Vec<StatementName> = self.said.keys().copied().collect();
+        for name in names {
+            let signers = self
+                .said
+                .get(&name)
+                .map(|said| self.signers_of(&said.statement));
+            if let (Some(said), Some(signers)) = (self.said.get_mut(&name), signers) {
+                said.signers = signers;
+            }
+        }
+    }
+
+    /// Notes who carries a statement, or lets the statement wait.
+    fn note_carrier(&mut self, author: NodeId, place: (u64, Hash), waiting: Waiting) {
+        let name = name_of(&waiting.statement);
+        if let Some(said) = name.and_then(|name| self.said.get_mut(&name)) {
+            said.carriers.insert(waiting.carrier);
+        } else if name.is_some() {
+            let of_author = self.waiting.entry(author).or_default();
+            of_author.insert(place, waiting);
+            if of_author.len() > WAITING_MAX {
+                of_author.pop_last();
+            }
+        }
+    }
+
+    /// Reads the statements anew: a rotation may bring some to count and others to lapse.
+    fn count_again(&mut self) {
         let (mut managers, mut orders) = (BTreeMap::new(), BTreeMap::new());
-        for statement in self.statements.values() {
-            match statement {
+        for said in self.said.values() {
+            match &said.statement {
                 Statement::Certify(signed) => {
-                    if let Some(certificate) = self.root_certificate(signed) {
-                        managers.insert(signed.serial(), certificate);
+                    let serial = signed.serial();
+                    let certificate = self.certified.get(&serial);
+                    if self.roots.speaks(&said.signers, &serial.0)
+                        && let Some(certificate) = certificate
+                    {
+                        managers.insert(serial, certificate.clone());
                     }
                 }
                 Statement::Order(order) => {
-                    let speaks = self.roots.speaks(
-                        order.root,
-                        &order.id().0.0,
-                        self.verify.as_ref(),
-                        &order.bytes,
-                        &order.signatures,
-                        Context::Statement,
-                    );
-                    if speaks && let Ok(verdict) = order.decode() {
-                        orders.insert(order.id(), verdict);
+                    let id = order.id();
+                    if self.roots.speaks(&said.signers, &id.0.0)
+                        && let Ok(verdict) = order.decode()
+                    {
+                        orders.insert(id, verdict);
                     }
                 }
                 Statement::Rotate(_) => {}
@@ -198,32 +316,21 @@ impl Record {
         (self.managers, self.orders) = (managers, orders);
     }
 
-    /// A manager's certificate, where the root's signature holds.
-    fn root_certificate(&self, signed: &SignedCertificate) -> Option<Certificate> {
-        let serial = signed.serial();
-        let certificate = match self.managers.get(&serial) {
-            // Its signature was checked; what may have changed is which root speaks.
-            Some(known) => known.clone(),
-            None => signed.decode().ok()?,
-        };
-        let Issuer::Root(number) = certificate.issuer else {
-            return None;
-        };
-        let speaks = certificate.rank == Rank::Manager
-            && self.roots.speaks(
-                number,
-                &serial.0,
-                self.verify.as_ref(),
-                &signed.bytes,
-                &signed.signatures,
-                Context::Certificate,
-            );
-        speaks.then_some(certificate)
-    }
-
     /// Reads what a trust entry brings that counts by itself, before anybody knows its author.
     pub fn take_carried(&mut self, entry: &Entry) -> bool {
         statement_of(entry).is_some_and(|statement| self.take_statement(&statement))
+    }
+
+    /// Notes that an entry was appended: what the root says in it is remembered from here on, even
+    /// where the root document that signed it is still to come.
+    pub fn take_carrier(&mut self, entry: &Entry, link: LinkId) {
+        let Some(statement) = statement_of(entry) else {
+            return;
+        };
+        let place = (entry.header.number, entry.hash);
+        let carrier = (entry.header.ledger, link);
+        let waiting = Waiting { statement, carrier };
+        self.note_carrier(entry.header.ledger.author, place, waiting);
     }
 
     /// Notes the verdicts of an entry that was appended; true where it has any.
@@ -254,7 +361,7 @@ impl Record {
     /// The serials of managers whose certificates share a key with `serial`.
     #[must_use]
     pub fn serials_of_key(&self, key: &PublicKey) -> BTreeSet<Serial> {
-        self.managers
+        self.certified
             .iter()
             .filter(|(_, certificate)| certificate.keys.sign == *key)
             .map(|(serial, _)| *serial)
@@ -278,6 +385,31 @@ pub fn content(entry: &Entry) -> Option<&[u8]> {
     match entry.header.body {
         Some(body) if body.carried => entry.carried().map(|bytes| &**bytes),
         _ => Some(&entry.header.payload),
+    }
+}
+
+/// How a statement is named: by what it says, whoever signed it beside the root. None where it can
+/// never count.
+fn name_of(statement: &Statement) -> Option<StatementName> {
+    match statement {
+        Statement::Rotate(next) => {
+            let document: RootDocument = codec::decode(&next.bytes).ok()?;
+            codec::fits(next).then(|| (document.number, Hash::of(&next.bytes)))
+        }
+        Statement::Certify(signed) => {
+            let certificate = signed.decode().ok()?;
+            let may_count = codec::fits(signed)
+                && certificate.rank == Rank::Manager
+                && matches!(certificate.issuer, Issuer::Root(_));
+            may_count.then(|| (u32::MAX - 1, Hash::of(&signed.bytes)))
+        }
+        Statement::Order(order) => {
+            order.decode().ok()?;
+            // A later root may say again what an earlier one said: then it counts as long as either.
+            let mut named = order.bytes.to_vec();
+            named.extend_from_slice(&order.root.to_le_bytes());
+            Some((u32::MAX, Hash::of(&named)))
+        }
     }
 }
 

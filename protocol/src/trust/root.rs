@@ -1,5 +1,7 @@
 //! The fleet's root: documents that name its keys, each bound to the next by a commitment.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -11,7 +13,7 @@ use crate::trust::certificate::KeySignature;
 
 /// Keys that a root may have.
 pub const ROOT_KEYS_MAX: usize = 16;
-/// Rotations that are followed.
+/// Root documents that are kept; each but the first took the keys of the one before it.
 pub const ROOTS_MAX: usize = 64;
 
 /// A set of keys of which `threshold` must sign.
@@ -46,7 +48,7 @@ impl KeySet {
     }
 
     fn is_sound(&self) -> bool {
-        let distinct: std::collections::BTreeSet<_> = self.keys.iter().collect();
+        let distinct: BTreeSet<_> = self.keys.iter().collect();
         (1..=ROOT_KEYS_MAX).contains(&self.keys.len())
             && distinct.len() == self.keys.len()
             && (1..=self.keys.len()).contains(&usize::from(self.threshold))
@@ -159,14 +161,20 @@ pub enum RootError {
     },
 }
 
-/// The chain of root documents, from the pinned first to the current.
+/// The root documents that are known, and the chain of them that speaks: from the pinned first, of
+/// two that follow the same one (the root itself would have to sign both) the lower hash.
 #[derive(Clone, Debug)]
 pub struct RootChain {
     fleet: FleetId,
-    /// Each document with its hash, first first.
-    documents: Vec<(Hash, RootDocument)>,
-    /// As they were signed, to hand on.
-    signed: Vec<SignedRoot>,
+    known: BTreeMap<Hash, KnownRoot>,
+    /// Hashes of the documents that speak, first first.
+    chain: Vec<Hash>,
+}
+
+#[derive(Clone, Debug)]
+struct KnownRoot {
+    document: RootDocument,
+    signed: SignedRoot,
 }
 
 impl RootChain {
@@ -213,49 +221,41 @@ impl RootChain {
             });
         }
         let hash = Hash::of(&first.bytes);
+        let known = KnownRoot {
+            document,
+            signed: first,
+        };
         Ok(Self {
             fleet: pinned,
-            documents: vec![(hash, document)],
-            signed: vec![first],
+            known: BTreeMap::from([(hash, known)]),
+            chain: vec![hash],
         })
     }
 
-    /// Takes the next document. Of two that both follow the same one (the root itself would have to
-    /// sign both) every node keeps the one with the lower hash; what followed the other is dropped.
+    /// Takes a document that follows a known one; true where it was not known.
     ///
     /// # Errors
     /// The rule that it breaks.
     pub fn advance(&mut self, next: SignedRoot, verify: &dyn Verify) -> Result<bool, RootError> {
-        let document: RootDocument = codec::decode(&next.bytes)?;
         let hash = Hash::of(&next.bytes);
-        let place = usize::try_from(document.number)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(1);
-        let held = self.current().number;
-        if place == 0 || place > self.documents.len() || place >= ROOTS_MAX {
-            return Err(RootError::Order {
-                found: document.number,
-                held,
-            });
-        }
-        if self
-            .documents
-            .get(place)
-            .is_some_and(|(known, _)| *known <= hash)
-        {
+        if self.known.contains_key(&hash) {
             return Ok(false);
         }
-        let (before_hash, before) = &self.documents[place - 1];
-        if document.previous != *before_hash {
-            return Err(RootError::Order {
-                found: document.number,
-                held,
-            });
-        }
+        let document: RootDocument = codec::decode(&next.bytes)?;
+        let found = document.number;
+        let held = self.current().number;
+        let before = match self.known.get(&document.previous) {
+            Some(before)
+                if before.document.number.checked_add(1) == Some(found)
+                    && self.known.len() < ROOTS_MAX =>
+            {
+                &before.document
+            }
+            _ => return Err(RootError::Order { found, held }),
+        };
         if !document.keys.is_sound() {
             return Err(RootError::Keys);
         }
-        let found = document.number;
         if document.keys.commitment() != before.next {
             return Err(RootError::Commitment { found });
         }
@@ -274,11 +274,27 @@ impl RootChain {
                 whose: "its own",
             });
         }
-        self.documents.truncate(place);
-        self.signed.truncate(place);
-        self.documents.push((hash, document));
-        self.signed.push(next);
+        let signed = next;
+        self.known.insert(hash, KnownRoot { document, signed });
+        self.chain = self.speaking();
         Ok(true)
+    }
+
+    /// From the first on, the lowest hash of those that follow.
+    fn speaking(&self) -> Vec<Hash> {
+        let mut chain: Vec<Hash> = self.chain.first().copied().into_iter().collect();
+        while let Some(next) = self
+            .known
+            .iter()
+            .find(|(_, root)| Some(&root.document.previous) == chain.last())
+        {
+            chain.push(*next.0);
+        }
+        chain
+    }
+
+    fn documents(&self) -> impl DoubleEndedIterator<Item = &KnownRoot> {
+        self.chain.iter().filter_map(|hash| self.known.get(hash))
     }
 
     /// The fleet that this is the root of.
@@ -293,42 +309,46 @@ impl RootChain {
     /// Never: a chain begins with a document and never loses it.
     #[must_use]
     pub fn current(&self) -> &RootDocument {
-        assert!(
-            !self.documents.is_empty(),
-            "a root chain has lost its first document"
-        );
-        &self.documents[self.documents.len() - 1].1
+        let last = self.chain.len().checked_sub(1);
+        assert!(last.is_some(), "a root chain has lost its first document");
+        &self.known[&self.chain[last.unwrap_or_default()]].document
     }
 
-    /// All documents as signed, first first.
-    #[must_use]
-    pub fn signed(&self) -> &[SignedRoot] {
-        &self.signed
+    /// The documents that speak, as signed, first first.
+    pub fn signed(&self) -> impl Iterator<Item = &SignedRoot> {
+        self.documents().map(|root| &root.signed)
     }
 
-    /// Whether something that root `number` signed counts today: it is the current root, or every
-    /// later one keeps it. `name` is the first half of the thing's hash.
+    /// Every document of this number whose keys signed a message, speaking or not.
     #[must_use]
-    pub fn speaks(
+    pub fn signers_of(
         &self,
         number: u32,
-        name: &[u8; 16],
         verify: &dyn Verify,
+        context: Context,
         message: &[u8],
         signatures: &[KeySignature],
-        context: Context,
-    ) -> bool {
-        let place = usize::try_from(number)
-            .unwrap_or(usize::MAX)
-            .wrapping_sub(1);
-        let Some((_, document)) = self.documents.get(place) else {
-            return false;
-        };
-        let kept = self.documents[place + 1..]
+    ) -> BTreeSet<Hash> {
+        self.known
             .iter()
-            .all(|(_, later)| later.keeps.contains(name));
-        kept && document
-            .keys
-            .signed(verify, context, &self.fleet, message, signatures)
+            .filter(|(_, root)| root.document.number == number)
+            .filter(|(_, root)| {
+                let keys = &root.document.keys;
+                keys.signed(verify, context, &self.fleet, message, signatures)
+            })
+            .map(|(hash, _)| *hash)
+            .collect()
+    }
+
+    /// Whether something that one of `signers` signed counts today: it speaks, and every later
+    /// document keeps it. `name` is the first half of the thing's hash.
+    #[must_use]
+    pub fn speaks(&self, signers: &BTreeSet<Hash>, name: &[u8; 16]) -> bool {
+        let place = self.chain.iter().position(|hash| signers.contains(hash));
+        place.is_some_and(|place| {
+            self.documents()
+                .skip(place + 1)
+                .all(|later| later.document.keeps.contains(name))
+        })
     }
 }

@@ -52,10 +52,11 @@ impl Invariants {
                 let known = self.pulls.0.entry(me).or_default().remove(device);
                 (!known).then(|| format!("I5: told to stop a pull from {device:?} that was none"))
             }
-            MembershipEffect::HangUp { peer, reason: HangUpReason::Flood } => (!self
-                .hostile
-                .contains(peer))
-            .then(|| "I7: membership hung up on an honest member for a flood".to_owned()),
+            MembershipEffect::HangUp {
+                peer,
+                reason: HangUpReason::Flood,
+            } => (!self.hostile.contains(peer))
+                .then(|| "I7: membership hung up on an honest member for a flood".to_owned()),
             MembershipEffect::Misbehaved { peer, reason } => (!self.hostile.contains(peer))
                 .then(|| format!("I7: an honest member is blamed for {reason:?}")),
             MembershipEffect::HangUp { .. }

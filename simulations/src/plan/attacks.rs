@@ -48,7 +48,11 @@ fn forged(world: &mut World) -> Entry {
         let mut prng = world.prng().branch();
         world.root.new_key(&mut prng)
     };
-    let ledger = LedgerId { kind: LedgerKind::Fleet, scope: None, author: victim.node };
+    let ledger = LedgerId {
+        kind: LedgerKind::Fleet,
+        scope: None,
+        author: victim.node,
+    };
     let tip = world.nodes[managers[at] as usize]
         .replica
         .as_ref()
@@ -68,5 +72,11 @@ fn forged(world: &mut World) -> Entry {
         deletes: true,
     };
     let fleet = world.root.fleet;
-    forge::entry(&forged, EntryKind::REVISION, codec::encode(&revision), &fleet, key.as_ref())
+    forge::entry(
+        &forged,
+        EntryKind::REVISION,
+        codec::encode(&revision),
+        &fleet,
+        key.as_ref(),
+    )
 }

@@ -16,22 +16,34 @@ use crate::world::World;
 /// computed here without the catalog; what differs, if anything does.
 #[must_use]
 pub fn winners_differ(world: &World) -> Option<String> {
-    let manager = world.managers().into_iter().find(|index| world.nodes[*index as usize].is_up())?;
+    let manager = world
+        .managers()
+        .into_iter()
+        .find(|index| world.nodes[*index as usize].is_up())?;
     let node = &world.nodes[manager as usize];
     let replica = node.replica.as_ref()?;
     let reference = replica.reference(world.now);
     let expected = winners_by_rule(node, reference);
     let catalog: &Catalog = replica.holdings().catalog();
-    let found: BTreeMap<DocumentKey, RevisionId> =
-        catalog.documents().map(|(key, heads)| (key.clone(), heads.winner)).collect();
+    let found: BTreeMap<DocumentKey, RevisionId> = catalog
+        .documents()
+        .map(|(key, heads)| (key.clone(), heads.winner))
+        .collect();
     // Orders, forks and lapses are the fold's own business; scenarios say what they expect there.
     let undisturbed = replica.holdings().judgement().cuts.is_empty()
-        && replica.holdings().chains().values().all(|chain| chain.forked().is_empty());
+        && replica
+            .holdings()
+            .chains()
+            .values()
+            .all(|chain| chain.forked().is_empty());
     (undisturbed && expected != found)
         .then(|| "I2: the winners are not those that the rule gives".to_owned())
 }
 
-fn winners_by_rule(node: &crate::node::Node, reference: Millis) -> BTreeMap<DocumentKey, RevisionId> {
+fn winners_by_rule(
+    node: &crate::node::Node,
+    reference: Millis,
+) -> BTreeMap<DocumentKey, RevisionId> {
     struct Written {
         id: RevisionId,
         stamp: Stamp,
@@ -41,12 +53,16 @@ fn winners_by_rule(node: &crate::node::Node, reference: Millis) -> BTreeMap<Docu
     }
     let mut documents: BTreeMap<DocumentKey, Vec<Written>> = BTreeMap::new();
     for entry in node.disk.entries() {
-        let content = entry.parcel.body.as_deref().unwrap_or(&entry.header.payload);
+        let content = entry
+            .parcel
+            .body
+            .as_deref()
+            .unwrap_or(&entry.header.payload);
         let revisions: Vec<Revision> = match entry.header.kind {
             EntryKind::REVISION => codec::decode(content).into_iter().collect(),
-            EntryKind::SET => {
-                codec::decode(content).map(|RevisionSet(all)| all).unwrap_or_default()
-            }
+            EntryKind::SET => codec::decode(content)
+                .map(|RevisionSet(all)| all)
+                .unwrap_or_default(),
             _ => Vec::new(),
         };
         for (revision, place) in revisions.into_iter().zip(0..) {
@@ -56,7 +72,10 @@ fn winners_by_rule(node: &crate::node::Node, reference: Millis) -> BTreeMap<Docu
                 name: revision.name,
             };
             documents.entry(key).or_default().push(Written {
-                id: RevisionId { entry: Serial(entry.hash.half()), place },
+                id: RevisionId {
+                    entry: Serial(entry.hash.half()),
+                    place,
+                },
                 stamp: entry.header.stamp,
                 author: entry.header.ledger.author,
                 replaces: revision.replaces,
@@ -75,7 +94,9 @@ fn winners_by_rule(node: &crate::node::Node, reference: Millis) -> BTreeMap<Docu
                 }
             }
         }
-        let heads = all.iter().filter(|written| !written.waits && !replaced.contains(&written.id));
+        let heads = all
+            .iter()
+            .filter(|written| !written.waits && !replaced.contains(&written.id));
         let winner = heads.max_by_key(|written| (written.stamp, written.author, written.id));
         if let Some(winner) = winner {
             winners.insert(key, winner.id);

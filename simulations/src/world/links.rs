@@ -12,7 +12,8 @@ const DIAL_LOST_MS: u64 = 1_000;
 impl World {
     /// After cuts and heals: links that carry nothing are noticed, missing ones are dialled.
     pub fn links_changed(&mut self) {
-        self.queue.push(self.now.plus(NOTICED_AFTER_MS), Pending::LookAtLinks);
+        self.queue
+            .push(self.now.plus(NOTICED_AFTER_MS), Pending::LookAtLinks);
     }
 
     /// Opens a connection at once, for those who do not dial by themselves.
@@ -27,22 +28,25 @@ impl World {
     /// Begins to dial: what comes of it is known later.
     pub(super) fn dial(&mut self, dialler: NodeIndex, to: NodeIndex) {
         let delay = 1 + self.chance.prng.below(10);
-        self.queue.push(self.now.plus(delay), Pending::Opened { dialler, to });
+        self.queue
+            .push(self.now.plus(delay), Pending::Opened { dialler, to });
     }
 
     /// Dials those whom the run named and with whom there is no connection.
     pub(super) fn dial_told(&mut self, index: NodeIndex) {
         let node = &self.nodes[index as usize];
         let dials = node.place.dials.iter().copied();
-        let missing: Vec<NodeIndex> =
-            dials.filter(|peer| !node.links.contains_key(peer)).collect();
+        let missing: Vec<NodeIndex> = dials
+            .filter(|peer| !node.links.contains_key(peer))
+            .collect();
         if !node.is_up() || missing.is_empty() {
             return;
         }
         for peer in missing {
             self.dial(index, peer);
         }
-        self.queue.push(self.now.plus(REDIAL_MS), Pending::Dial(index));
+        self.queue
+            .push(self.now.plus(REDIAL_MS), Pending::Dial(index));
     }
 
     /// A dial arrives.
@@ -81,7 +85,11 @@ impl World {
         let site = self.nodes[node as usize].place.site;
         let other = &self.nodes[peer as usize];
         let identity = &other.identity;
-        let info = PeerInfo { node: identity.node, role: identity.role, carries: identity.carries };
+        let info = PeerInfo {
+            node: identity.node,
+            role: identity.role,
+            carries: identity.carries,
+        };
         let connected = MembershipEvent::Connected {
             peer: identity.node,
             is_manager: other.is_manager(),
@@ -103,22 +111,34 @@ impl World {
         self.handle(node, Event::PeerDown(id));
         self.tell(node, MembershipEvent::Disconnected { peer: id });
         if is_told {
-            self.queue.push(self.now.plus(REDIAL_MS), Pending::Dial(node));
+            self.queue
+                .push(self.now.plus(REDIAL_MS), Pending::Dial(node));
         }
     }
 
     /// A node closes a connection; the other side learns of it if anything gets through.
     pub(super) fn hang_up(&mut self, index: NodeIndex, peer: NodeIndex) -> bool {
-        let Some(session) = self.nodes[index as usize].links.remove(&peer) else { return false };
+        let Some(session) = self.nodes[index as usize].links.remove(&peer) else {
+            return false;
+        };
         let heard = self.network.carries(index, peer);
         let at = self.now.plus(if heard { 2 } else { NOTICED_AFTER_MS });
-        self.queue.push(at, Pending::Closed { node: peer, peer: index, session });
+        self.queue.push(
+            at,
+            Pending::Closed {
+                node: peer,
+                peer: index,
+                session,
+            },
+        );
         true
     }
 
     /// Those on one local network hear each other.
     pub(super) fn heard_on_lan(&mut self, index: NodeIndex) {
-        let Some(site) = self.nodes[index as usize].place.site else { return };
+        let Some(site) = self.nodes[index as usize].place.site else {
+            return;
+        };
         let others = self.places.sites.get(&site).cloned().unwrap_or_default();
         for other in others {
             let up = self.nodes[index as usize].is_up() && self.nodes[other as usize].is_up();
@@ -140,18 +160,33 @@ impl World {
                 dead.map(|(peer, session)| (*peer, *session)).collect();
             for (peer, session) in dead {
                 let at = self.now.plus(self.chance.prng.below(500));
-                self.queue.push(at, Pending::Closed { node: index, peer, session });
+                self.queue.push(
+                    at,
+                    Pending::Closed {
+                        node: index,
+                        peer,
+                        session,
+                    },
+                );
             }
-            if self.nodes[index as usize].is_up() && !self.nodes[index as usize].place.dials.is_empty()
+            if self.nodes[index as usize].is_up()
+                && !self.nodes[index as usize].place.dials.is_empty()
             {
                 let at = self.now.plus(1 + self.chance.prng.below(REDIAL_MS));
                 self.queue.push(at, Pending::Dial(index));
             }
         }
-        let sites: Vec<NodeIndex> =
-            self.places.sites.values().filter_map(|site| site.first().copied()).collect();
+        let sites: Vec<NodeIndex> = self
+            .places
+            .sites
+            .values()
+            .filter_map(|site| site.first().copied())
+            .collect();
         for first in sites {
-            self.queue.push(self.now.plus(self.chance.prng.below(500)), Pending::Lan(first));
+            self.queue.push(
+                self.now.plus(self.chance.prng.below(500)),
+                Pending::Lan(first),
+            );
         }
     }
 }

@@ -18,26 +18,39 @@ impl World {
             Effect::Store(entry) => node.disk.store(&entry),
             Effect::StoreFloor(floor) => node.disk.store_floor(floor),
             Effect::Send { to, message } => {
-                let to: Vec<NodeIndex> =
-                    to.iter().filter_map(|node| self.place_of(node)).collect();
+                let to: Vec<NodeIndex> = to.iter().filter_map(|node| self.place_of(node)).collect();
                 self.send(index, &to, Packet::Replica(message));
             }
-            Effect::SendStored { to, wanted, entries, more } => {
-                let parcels: Vec<_> =
-                    entries.iter().filter_map(|hash| node.disk.parcel(hash)).collect();
-                let Some(to) = self.place_of(&to) else { return true };
+            Effect::SendStored {
+                to,
+                wanted,
+                entries,
+                more,
+            } => {
+                let parcels: Vec<_> = entries
+                    .iter()
+                    .filter_map(|hash| node.disk.parcel(hash))
+                    .collect();
+                let Some(to) = self.place_of(&to) else {
+                    return true;
+                };
                 for message in replica::answer(wanted, parcels, more) {
                     self.send(index, &[to], Packet::Replica(message));
                 }
             }
             Effect::HangUp { peer, .. } => {
-                if self.place_of(&peer).is_some_and(|place| self.hang_up(index, place)) {
+                if self
+                    .place_of(&peer)
+                    .is_some_and(|place| self.hang_up(index, place))
+                {
                     self.follow(Follow::Replica(Event::PeerDown(peer)));
                     self.follow(Follow::Membership(MembershipEvent::Disconnected { peer }));
                 }
             }
             Effect::Judged => {
-                let Some(replica) = node.replica.as_ref() else { return true };
+                let Some(replica) = node.replica.as_ref() else {
+                    return true;
+                };
                 let roster = node::roster(replica.holdings());
                 if *self.chance.roster != *roster {
                     self.chance.roster = roster.into();
@@ -63,11 +76,15 @@ impl World {
     /// Performs one effect of membership.
     pub(super) fn perform_membership(&mut self, index: NodeIndex, effect: MembershipEffect) {
         let node = &mut self.nodes[index as usize];
-        self.invariants.membership_effect(index, node, self.now, &effect);
+        self.invariants
+            .membership_effect(index, node, self.now, &effect);
         match effect {
             MembershipEffect::Dial { peer } => self.dial_for_membership(index, &peer),
             MembershipEffect::HangUp { peer, .. } => {
-                if self.place_of(&peer).is_some_and(|place| self.hang_up(index, place)) {
+                if self
+                    .place_of(&peer)
+                    .is_some_and(|place| self.hang_up(index, place))
+                {
                     self.follow(Follow::Replica(Event::PeerDown(peer)));
                 }
             }
@@ -109,12 +126,20 @@ impl World {
         }
         let (frame, bytes) = packet.frame(self.chance.manner.encoded);
         for to in to {
-            let Some(session) = self.nodes[from as usize].links.get(to).copied() else { continue };
-            let delays =
-                self.network.delays(from, *to, bytes, self.now, &mut self.chance.prng);
+            let Some(session) = self.nodes[from as usize].links.get(to).copied() else {
+                continue;
+            };
+            let delays = self
+                .network
+                .delays(from, *to, bytes, self.now, &mut self.chance.prng);
             for delay in delays.into_iter().flatten() {
                 let frame = frame.clone();
-                let pending = Pending::Deliver { to: *to, from, session, frame };
+                let pending = Pending::Deliver {
+                    to: *to,
+                    from,
+                    session,
+                    frame,
+                };
                 self.queue.push(self.now.plus(delay), pending);
             }
         }

@@ -114,7 +114,7 @@ impl Replica {
                 continue;
             };
             let pushed = self.pushed_to(entry, group, from);
-            self.to_announce(now, entry, hops);
+            self.note_for_announcement(now, entry, hops);
             if !pushed.is_empty() {
                 batches.entry(pushed).or_default().push(entry);
             }
@@ -148,7 +148,7 @@ impl Replica {
             .collect()
     }
 
-    fn to_announce(&mut self, now: Millis, entry: &Entry, hops: u8) {
+    fn note_for_announcement(&mut self, now: Millis, entry: &Entry, hops: u8) {
         let head = Head {
             number: entry.header.number,
             incarnation: entry.header.incarnation,

@@ -18,16 +18,14 @@ impl Replica {
     ) -> bool {
         let (digests, chains) = self.holdings.scopes();
         let mut same = true;
-        if let Some(root) = theirs.scopes.filter(|_| self.me.role == Role::Manager) {
-            if root != digests.scopes(chains) {
-                same = false;
-                let buckets = digests.buckets(chains);
-                let message = Message::Buckets(buckets);
-                out.push(Effect::Send {
-                    to: vec![from],
-                    message,
-                });
-            }
+        let root = theirs.scopes.filter(|_| self.me.role == Role::Manager);
+        if root.is_some_and(|root| root != digests.scopes(chains)) {
+            same = false;
+            let message = Message::Buckets(digests.buckets(chains));
+            out.push(Effect::Send {
+                to: vec![from],
+                message,
+            });
         }
         for (device, hash) in theirs.own_scopes.iter().take(LISTED_MAX) {
             let group = Group::Scope(*device);

@@ -1,0 +1,20 @@
+//! Any bytes are a message or an error; what decodes encodes to the same bytes.
+
+use regatta_protocol::codec::{self, Wire};
+use regatta_protocol::ledger::bodies::message::BodyMessage;
+use regatta_protocol::ledger::message::Message;
+use regatta_protocol::ledger::spool::message::PullMessage;
+use regatta_protocol::membership::message::MembershipMessage;
+
+pub fn run(bytes: &[u8]) {
+    reads_back::<Message>(bytes);
+    reads_back::<MembershipMessage>(bytes);
+    reads_back::<PullMessage>(bytes);
+    reads_back::<BodyMessage>(bytes);
+}
+
+fn reads_back<T: Wire>(bytes: &[u8]) {
+    if let Ok(value) = codec::decode::<T>(bytes) {
+        assert_eq!(codec::encode(&value), bytes);
+    }
+}

@@ -1,0 +1,255 @@
+//! What a manager lacks and others hold: fetched range by range, or listed as missing elsewhere.
+
+use std::collections::BTreeSet;
+
+use crate::ident::{Hash, NodeId};
+use crate::ledger::cursor::copies::{copy, serve};
+use crate::ledger::cursor::schedule::{Key, Task};
+use crate::ledger::cursor::{Cursor, CursorEffect, Stream};
+use crate::ledger::spool::message::{Item, Misbehaviour, PullMessage};
+use crate::ledger::spool::position::{Position, Span};
+use crate::limits::{PULL_PAUSE_MS_MAX, PULL_TIMEOUT_MS};
+use crate::machine::Millis;
+
+/// The search for what is missing elsewhere.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fetching {
+    /// Whom it asked, from which number on.
+    pub(super) asked: Option<(NodeId, u64)>,
+    pub(super) until: Option<Millis>,
+    /// Who has nothing of the range that is asked for.
+    pub(super) absent: BTreeSet<NodeId>,
+    /// Which range it is at.
+    pub(super) range: usize,
+    /// When it last asked somebody to be brought up to the present.
+    pub(super) caught_up: Option<Millis>,
+    /// Somebody who is further has not what follows the cursor.
+    pub(super) refused: bool,
+    /// When the device may be asked again to explain itself to another manager.
+    inquired: Option<Millis>,
+    pub(super) told: bool,
+}
+
+impl Cursor {
+    /// Asks another manager for what follows the cursor; not again while that may be on its way.
+    pub(super) fn catch_up(
+        &mut self,
+        now: Millis,
+        key: Key,
+        from: NodeId,
+        out: &mut Vec<CursorEffect>,
+    ) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        let asked = stream.fetching.caught_up;
+        if stream.storing.is_some() || asked.is_some_and(|at| now < at) {
+            return;
+        }
+        stream.fetching.caught_up = Some(now.plus(PULL_TIMEOUT_MS / 4));
+        let cursor = stream.cursor();
+        out.push(CursorEffect::Send {
+            to: from,
+            message: Box::new(PullMessage::Fetch {
+                ledger: stream.state.ledger,
+                anchor: cursor,
+                from: cursor.number + 1,
+                to: u64::MAX,
+            }),
+        });
+    }
+
+    /// Another manager asks for a part of the stream.
+    pub(super) fn fetched(
+        &mut self,
+        now: Millis,
+        key: Key,
+        from: NodeId,
+        anchor: Position,
+        wanted: Span,
+        out: &mut Vec<CursorEffect>,
+    ) {
+        let Some(stream) = self.streams.get(&key) else {
+            return;
+        };
+        let timeline = &stream.state.timeline;
+        // Without a hash it is a range in the middle; whoever asks checks that it fits in there.
+        let ours = anchor.hash == Hash::ZERO || timeline.knows(&anchor);
+        let held = stream.state.first_held(wanted).filter(|_| ours);
+        out.push(match held {
+            Some(held) => serve(stream, from, wanted.from, held),
+            None => CursorEffect::Send {
+                to: from,
+                message: Box::new(copy(stream, wanted.from)),
+            },
+        });
+        if !ours {
+            self.inquire(now, key, anchor, out);
+        }
+    }
+
+    pub(super) fn fill(
+        &mut self,
+        now: Millis,
+        key: Key,
+        from: NodeId,
+        (index, first): (usize, u64),
+        items: Vec<Item>,
+        out: &mut Vec<CursorEffect>,
+    ) -> Result<(), Misbehaviour> {
+        let Some(stream) = self.streams.get(&key) else {
+            return Ok(());
+        };
+        let Some(range) = stream.state.timeline.elsewhere.get(index) else {
+            return Ok(());
+        };
+        // A gap may begin before the range; the link is known at the range's own edge alone.
+        let start = first.max(range.span.from);
+        let after = range.after.filter(|_| first == range.span.from);
+        let at = Position {
+            number: start - 1,
+            hash: after.unwrap_or(Hash::ZERO),
+            ..Position::START
+        };
+        let walked = self
+            .checker(stream)
+            .walk(at, after.is_some(), range.span.to, items);
+        // The device's own word said who issued these numbers. What does not fit is of another
+        // generation, and no lie of the manager that holds it.
+        let extent = &stream.state.timeline.extent;
+        let fits = |at: &Position| {
+            extent.has(at.number, at.incarnation)
+                && (at.number < range.span.to || at.hash == range.until)
+        };
+        let walk = match walked {
+            Ok(walk) if !walk.items.is_empty() && (!walk.linked || fits(&walk.at)) => walk,
+            Ok(_) | Err(Misbehaviour::Unlinked | Misbehaviour::Skipped) => {
+                self.is_absent(now, key, from);
+                return Ok(());
+            }
+            Err(reason) => return Err(reason),
+        };
+        let mut state = Box::new(stream.state.clone());
+        state.timeline.fill(index, start, &walk);
+        if let Some(stream) = self.streams.get_mut(&key) {
+            stream.fetching.asked = None;
+            stream.fetching.absent.clear();
+            stream.fetching.until = None;
+        }
+        self.store(key, Some(from), state, walk.items, out);
+        Ok(())
+    }
+
+    /// Another manager stands where this ledger never was, as far as is known here: the device's
+    /// own word will tell it.
+    pub(super) fn inquire(
+        &mut self,
+        now: Millis,
+        key: Key,
+        cursor: Position,
+        out: &mut Vec<CursorEffect>,
+    ) {
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        let fetching = &mut stream.fetching;
+        if fetching.inquired.is_some_and(|until| now < until) {
+            return;
+        }
+        fetching.inquired = Some(now.plus(PULL_TIMEOUT_MS));
+        if self.reached.contains(&key.device) {
+            let ledger = stream.state.ledger;
+            out.push(CursorEffect::Send {
+                to: key.device,
+                message: Box::new(PullMessage::Inquire { ledger, cursor }),
+            });
+        }
+    }
+
+    /// That manager has nothing of the range that it was asked for.
+    pub(super) fn is_absent(&mut self, now: Millis, key: Key, from: NodeId) {
+        if let Some(stream) = self.streams.get_mut(&key) {
+            stream.fetching.absent.insert(from);
+            stream.fetching.asked = None;
+            self.schedule.plan(key, Task::Fetch, now);
+        }
+    }
+
+    /// Asks one manager after the other for one range after the other.
+    pub(super) fn fetch_missing(&mut self, now: Millis, key: Key, out: &mut Vec<CursorEffect>) {
+        let peers: Vec<NodeId> = self.holders.intersection(&self.reached).copied().collect();
+        let Some(stream) = self.streams.get_mut(&key) else {
+            return;
+        };
+        let ranges = &stream.state.timeline.elsewhere;
+        let fetching = &mut stream.fetching;
+        let Some(first) = ranges.first() else {
+            fetching.told = false;
+            return;
+        };
+        if let Some(until) = fetching.until.filter(|until| *until > now)
+            && fetching.asked.is_some()
+        {
+            return self.schedule.plan(key, Task::Fetch, until);
+        }
+        if let Some((silent, _)) = fetching.asked.take() {
+            fetching.absent.insert(silent);
+        }
+        let found = loop {
+            let Some(range) = ranges.get(fetching.range) else {
+                break None;
+            };
+            let peer = peers.iter().find(|peer| !fetching.absent.contains(peer));
+            if let Some(peer) = peer {
+                break Some((*peer, range.span));
+            }
+            fetching.range += 1;
+            fetching.absent.clear();
+            if peers.is_empty() {
+                break None;
+            }
+        };
+        let Some((peer, span)) = found else {
+            fetching.range = 0;
+            fetching.absent.clear();
+            if !std::mem::replace(&mut fetching.told, true) {
+                out.push(CursorEffect::MissingElsewhere {
+                    ledger: stream.state.ledger,
+                    first: first.span,
+                    numbers: ranges.iter().map(|range| range.span.count()).sum(),
+                });
+            }
+            let next = now.plus(PULL_PAUSE_MS_MAX);
+            return self.schedule.plan(key, Task::Fetch, next);
+        };
+        let until = now.plus(PULL_TIMEOUT_MS);
+        fetching.asked = Some((peer, span.from));
+        fetching.until = Some(until);
+        let starts = &stream.state.timeline.extent.starts;
+        let anchor = Position {
+            incarnation: starts.at(span.from).unwrap_or(Position::START.incarnation),
+            number: span.from,
+            hash: Hash::ZERO,
+        };
+        out.push(CursorEffect::Send {
+            to: peer,
+            message: Box::new(PullMessage::Fetch {
+                ledger: stream.state.ledger,
+                anchor,
+                from: span.from,
+                to: span.to,
+            }),
+        });
+        self.schedule.plan(key, Task::Fetch, until);
+    }
+}
+
+impl Stream {
+    pub(super) fn elsewhere_at(&self, number: u64) -> Option<usize> {
+        let ranges = &self.state.timeline.elsewhere;
+        let asked = self.fetching.asked.map(|(_, from)| from);
+        ranges.iter().position(|range| {
+            range.span.has(number) || number < range.span.from && asked == Some(range.span.from)
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! The steps that scenarios are made of.
+
+use regatta_protocol::limits::DAY_MS;
+
+/// A number of minutes, in milliseconds.
+pub const MINUTE: u64 = 60_000;
+/// A number of days, in milliseconds.
+pub const DAY: u64 = DAY_MS;
+
+/// A node by its number: managers first.
+pub type Who = usize;
+/// An entry or an order by the name that a step gave it.
+pub type Label = &'static str;
+
+/// A sequence with what it expects.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name.
+    pub name: &'static str,
+    /// Managers of the fleet.
+    pub managers: usize,
+    /// Agents of the fleet.
+    pub agents: usize,
+    /// Managers whose certificate ends after so many milliseconds; a year for the others.
+    pub lives: &'static [(Who, u64)],
+    /// What happens.
+    pub steps: &'static [Step],
+}
+
+/// What a forged entry says.
+#[derive(Clone, Copy, Debug)]
+pub enum Says {
+    /// A revision of a document that replaces these.
+    Revision(&'static str, &'static [Label]),
+    /// A manager's ledger is good up to these entries.
+    Testimony(Who, &'static [Label]),
+    /// A device is stopped.
+    Stop(Who),
+    /// A device may go on, in place of these orders.
+    Allow(Who, &'static [Label]),
+}
+
+/// What a forged entry follows.
+#[derive(Clone, Copy, Debug)]
+pub enum After {
+    /// Nothing: it claims to be number one, in an incarnation of its own.
+    Nothing,
+    /// The last entry that the victim wrote there, in the victim's own incarnation.
+    Tip,
+    /// The last entry, in an incarnation of its own.
+    TipAnew,
+    /// What stands before a labelled entry, in the same incarnation: a fork.
+    Beside(Label),
+    /// A labelled entry, in its incarnation.
+    Entry(Label),
+}
+
+/// A forged entry.
+#[derive(Clone, Copy, Debug)]
+pub struct Theft {
+    /// Whose key signs, as it was at the beginning.
+    pub key_of: Who,
+    /// What it is called.
+    pub label: Label,
+    /// What it says.
+    pub says: Says,
+    /// What it follows.
+    pub after: After,
+    /// How far from now it claims to be written.
+    pub off_ms: i64,
+    /// Who is given it.
+    pub to: Who,
+}
+
+/// One step.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// Time passes.
+    Wait(u64),
+    /// A manager writes a revision of a document that replaces all that it knows.
+    Write(Who, &'static str, Label),
+    /// A manager writes a revision for one device alone.
+    WriteFor(Who, Who, Label),
+    /// A manager writes revisions of two documents that count together.
+    WriteSet(Who, [&'static str; 2], Label),
+    /// A manager deletes a document.
+    Delete(Who, &'static str, Label),
+    /// A manager writes a revision that expires after so many milliseconds.
+    WriteExpiring(Who, &'static str, u64, Label),
+    /// A manager testifies of all its peers' heads.
+    Testify(Who, Label),
+    /// A manager testifies of one peer and renews its certificate until so far from now.
+    Renew(Who, Who, u64),
+    /// A manager stops a device.
+    Stop(Who, Who, Label),
+    /// A manager allows a device again, in place of an order.
+    Allow(Who, Who, Label, Label),
+    /// The root stops a manager, carried by another: by, whom, the entries that count of each of
+    /// its ledgers, what it replaces, and its name.
+    RootStop(Who, Who, &'static [Label], &'static [Label], Label),
+    /// The root finds a manager good, up to these entries.
+    RootGood(Who, Who, &'static [Label], &'static [Label], Label),
+    /// The root certifies a new key for a manager, carried by another; the manager uses it.
+    NewKey(Who, Who),
+    /// A thief signs and delivers.
+    Steal(Theft),
+    /// A manager enrols a device by the scenario's only invite, with a key of its own or the same.
+    Enrol(Who, u8),
+    /// These nodes on a side of their own.
+    Apart(&'static [Who]),
+    /// No cuts.
+    Heal,
+    /// A node stops.
+    Crash(Who),
+    /// A node starts.
+    Start(Who),
+    /// A node stops at its next effect but so many.
+    CrashAfter(Who, u32),
+    /// A disk is put aside.
+    Backup(Who),
+    /// A node goes back to the disk that was put aside.
+    Restore(Who),
+    /// A node loses its disk.
+    Wipe(Who),
+    /// A clock is set so far off.
+    Clock(Who, i64),
+    /// Everybody agrees within so many milliseconds, from now on.
+    Agree(u64),
+    /// Everybody holds the same within so many milliseconds; what they draw from it may differ.
+    Equal(u64),
+    /// This revision holds, on every node that is up.
+    Winner(&'static str, Label),
+    /// This revision holds on this node.
+    WinnerOn(Who, &'static str, Label),
+    /// Nothing holds of a document.
+    Nothing(&'static str),
+    /// So many conflicts with the winner.
+    Conflicts(&'static str, usize),
+    /// A device is stopped, or not, on every node.
+    Stopped(Who, bool),
+    /// A manager is stopped, or not, on every node.
+    ManagerStopped(Who, bool),
+    /// The enrolments by the invite that are contested, on every manager.
+    Contested(usize),
+    /// A node's reference time is at most so far from the true one.
+    Near(Who, u64),
+    /// A node holds a labelled entry, or does not.
+    Holds(Who, Label, bool),
+    /// Everybody but these nodes sees a fork of this manager's fleet ledger.
+    Forked(Who),
+}
