@@ -431,6 +431,28 @@ fn nodes_on_one_lan_are_neighbours_first_and_sites_still_hang_together() {
     );
 }
 
+/// Found by the simulator: a node that had been cut off waited out five minutes of back-off although
+/// its LAN was there again.
+#[test]
+fn a_neighbour_that_answers_on_the_lan_is_dialled_whatever_happened_before() {
+    let mut fleet = Fleet::new(46, 1, 2, Profile::Normal);
+    let (a, b) = (fleet.agents[0], fleet.agents[1]);
+    let manager = fleet.managers[0];
+    fleet.run_for(1_000);
+    fleet.event(a, MembershipEvent::LanSeen { peer: b });
+    fleet.event(b, MembershipEvent::LanSeen { peer: a });
+    fleet.run_for(MINUTE);
+    assert_eq!(fleet.machine(a).neighbours(), [b]);
+    fleet.kill(manager, false);
+    fleet.cut(a, b);
+    fleet.close(a, b);
+    fleet.run_for(40 * MINUTE);
+    fleet.heal(a, b);
+    fleet.event(a, MembershipEvent::LanSeen { peer: b });
+    fleet.run_for(5_000);
+    assert_eq!(fleet.machine(a).neighbours(), [b]);
+}
+
 #[test]
 fn a_late_comer_finds_room_among_full_nodes() {
     let mut fleet = Fleet::new(50, 3, 60, Profile::Normal);
