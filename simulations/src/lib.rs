@@ -7,6 +7,7 @@ pub mod disk;
 pub mod fleet;
 pub mod forge;
 pub mod invariants;
+pub mod large;
 pub mod network;
 pub mod node;
 pub mod plan;

@@ -176,16 +176,11 @@ impl World {
                 self.queue.push(at, Pending::Dial(index));
             }
         }
-        let sites: Vec<NodeIndex> = self
-            .places
-            .sites
-            .values()
-            .filter_map(|site| site.first().copied())
-            .collect();
-        for first in sites {
+        let sites: Vec<NodeIndex> = self.places.sites.values().flatten().copied().collect();
+        for index in sites {
             self.queue.push(
                 self.now.plus(self.chance.prng.below(500)),
-                Pending::Lan(first),
+                Pending::Lan(index),
             );
         }
     }
