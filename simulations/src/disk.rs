@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use regatta_protocol::clock::reference::Floor;
-use regatta_protocol::ident::Hash;
+use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::entry::{Entry, Parcel};
 
 /// What a node has stored.
@@ -13,6 +13,7 @@ pub struct Disk {
     log: Vec<Arc<Entry>>,
     by_hash: BTreeMap<Hash, u32>,
     floors: Vec<Floor>,
+    remembered: Vec<NodeId>,
 }
 
 impl Disk {
@@ -28,6 +29,17 @@ impl Disk {
         self.floors
             .retain(|known| (known.by, known.firm) != (floor.by, floor.firm));
         self.floors.push(floor);
+    }
+
+    /// Keeps whom membership wants to find again.
+    pub fn store_remembered(&mut self, neighbours: Vec<NodeId>) {
+        self.remembered = neighbours;
+    }
+
+    /// Whom membership wanted to find again.
+    #[must_use]
+    pub fn remembered(&self) -> &[NodeId] {
+        &self.remembered
     }
 
     /// Everything, in the order in which it was stored.

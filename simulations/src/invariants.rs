@@ -1,6 +1,8 @@
 //! What must hold: after each event for the node that handled it, and for the whole fleet once the
 //! network has healed. The numbers I1, I2, I3 and I8 are those of RELIABILITY.md.
 
+pub mod pulls;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use regatta_protocol::ident::{Hash, Incarnation, NodeId};
@@ -9,6 +11,7 @@ use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::replica::{Alarm, Effect};
 use regatta_protocol::machine::Millis;
 
+use crate::invariants::pulls::Pulls;
 use crate::network::NodeIndex;
 use crate::node::Node;
 
@@ -43,6 +46,8 @@ pub struct Invariants {
     pub suspects: BTreeSet<NodeId>,
     /// Nodes that do what no member does: hanging up on them is right.
     pub hostile: BTreeSet<NodeId>,
+    /// Who pulls from whom.
+    pub pulls: Pulls,
     /// Everything that a key of the fleet ever signed.
     signed: HashSet<Hash>,
     issued: HashMap<(NodeId, Incarnation, u64), Hash>,
@@ -188,7 +193,7 @@ impl Invariants {
         let device = ledger.scope?;
         let near = device == node.identity.node
             || node.identity.carries
-            || node.neighbours.contains(&device);
+            || node.place.neighbours.contains(&device);
         (!near).then(|| "I3: stored what is for a device that is no neighbour".to_owned())
     }
 

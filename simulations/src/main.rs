@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use regatta_protocol::limits::DAY_MS;
+use regatta_simulations::large;
 use regatta_simulations::report::Outcome;
 use regatta_simulations::run::{self, Spec};
 use regatta_simulations::scenarios::{self, player};
@@ -33,6 +34,9 @@ struct Arguments {
     /// Minutes of virtual time that the storm lasts.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=43_200))]
     minutes: u64,
+    /// No storm: one entry to all nodes, one partition and its healing, with the memory it takes.
+    #[arg(long)]
+    large: bool,
     /// Play scenarios instead of storms: all of them with each seed, or those whose name has this.
     #[arg(long, num_args = 0..=1, default_missing_value = "")]
     scenarios: Option<String>,
@@ -43,6 +47,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.large {
+        return exit_code(large(&arguments));
+    }
     if let Some(part) = &arguments.scenarios {
         return exit_code(play(&arguments, part));
     }
@@ -78,6 +85,51 @@ fn main() -> ExitCode {
         started.elapsed()
     );
     exit_code(true)
+}
+
+/// One entry to a large fleet, one partition, its healing; what each takes.
+fn large(arguments: &Arguments) -> bool {
+    let mut spec = Spec::of_seed(arguments.seed.unwrap_or(1), arguments.nodes as usize);
+    if let Some(managers) = arguments.managers {
+        spec.managers = (managers as usize).clamp(1, spec.nodes);
+    }
+    spec.push = true;
+    let nodes = spec.nodes as u64;
+    println!("{nodes} nodes, {} managers", spec.managers);
+    let mut events = 0;
+    let mut wall = 0.0;
+    let good = large::run(&spec, &mut |phase| {
+        events += phase.events;
+        wall += phase.wall.as_secs_f64();
+        let took = phase
+            .took_ms
+            .map_or("NEVER".to_owned(), |ms| format!("{ms} ms"));
+        let resident = resident_bytes();
+        println!(
+            "{:<36} {took:>10}  {:>10} events in {:>6.1?}, {} MiB, {} bytes a node",
+            phase.name,
+            phase.events,
+            phase.wall,
+            resident >> 20,
+            resident / nodes
+        );
+    });
+    println!(
+        "{events} events, {:.0} a second",
+        events as f64 / wall.max(1e-9)
+    );
+    good
+}
+
+/// What this process holds in memory, as the kernel counts; zero where it does not say.
+fn resident_bytes() -> u64 {
+    const PAGE_BYTES: u64 = 4096;
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm
+        .split_whitespace()
+        .nth(1)
+        .and_then(|word| word.parse::<u64>().ok());
+    pages.unwrap_or(0) * PAGE_BYTES
 }
 
 /// Plays the scenarios whose name has `part`, with each seed; true where all held.

@@ -1,7 +1,8 @@
 //! The fake network: it encodes every message, counts bytes, delays, loses, doubles and cuts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use regatta_protocol::machine::Millis;
 use regatta_protocol::prng::Prng;
 
 /// A node's place in the world.
@@ -37,6 +38,16 @@ impl Weather {
     };
 }
 
+/// More than this waiting in front of a slow link is lost.
+const QUEUE_MS_MAX: u64 = 30_000;
+
+/// What a slow link can send, and until when it is busy.
+#[derive(Clone, Copy, Debug)]
+struct Slow {
+    bytes_per_second: u64,
+    busy_until: Millis,
+}
+
 /// Who can be heard by whom, and how.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -47,6 +58,8 @@ pub struct Network {
     sides: Vec<u8>,
     /// A node that hears every side.
     bridge: Option<NodeIndex>,
+    /// Nodes whose link carries little.
+    slow: BTreeMap<NodeIndex, Slow>,
     /// What was carried.
     pub carried: Carried,
 }
@@ -71,6 +84,7 @@ impl Network {
             cut: BTreeSet::new(),
             sides: vec![0; nodes],
             bridge: None,
+            slow: BTreeMap::new(),
             carried: Carried::default(),
         }
     }
@@ -100,8 +114,18 @@ impl Network {
         self.cut.insert((from, to));
     }
 
+    /// Lets what a node sends pass at so many bytes a second.
+    pub fn slow(&mut self, node: NodeIndex, bytes_per_second: u64) {
+        let slow = Slow {
+            bytes_per_second: bytes_per_second.max(1),
+            busy_until: Millis(0),
+        };
+        self.slow.insert(node, slow);
+    }
+
     /// Heals everything.
     pub fn heal(&mut self) {
+        self.slow.clear();
         self.cut.clear();
         self.sides.fill(0);
         self.bridge = None;
@@ -121,6 +145,7 @@ impl Network {
         from: NodeIndex,
         to: NodeIndex,
         bytes: usize,
+        now: Millis,
         prng: &mut Prng,
     ) -> [Option<u64>; 2] {
         self.carried.messages += 1;
@@ -130,9 +155,31 @@ impl Network {
             self.carried.lost += 1;
             return [None, None];
         }
-        let delay = |prng: &mut Prng| weather.delay_ms + prng.below(weather.jitter_ms + 1);
+        let Some(queued) = self.queued(from, bytes, now) else {
+            self.carried.lost += 1;
+            return [None, None];
+        };
+        let delay = |prng: &mut Prng| queued + weather.delay_ms + prng.below(weather.jitter_ms + 1);
         let first = delay(prng);
         let again = (weather.doubled > 0 && prng.chance(weather.doubled)).then(|| delay(prng));
         [Some(first), again]
+    }
+
+    /// How long bytes wait before they are on their way; none where too many wait already.
+    fn queued(&mut self, from: NodeIndex, bytes: usize, now: Millis) -> Option<u64> {
+        if self.slow.is_empty() {
+            return Some(0);
+        }
+        let Some(slow) = self.slow.get_mut(&from) else {
+            return Some(0);
+        };
+        let takes = bytes as u64 * 1000 / slow.bytes_per_second;
+        let sent_at = slow.busy_until.max(now).plus(takes);
+        let wait = sent_at.since(now);
+        if wait > QUEUE_MS_MAX {
+            return None;
+        }
+        slow.busy_until = sent_at;
+        Some(wait)
     }
 }

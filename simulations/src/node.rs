@@ -9,35 +9,53 @@ use regatta_protocol::ledger::entry::{Entry, LedgerKind};
 use regatta_protocol::ledger::holdings::Holdings;
 use regatta_protocol::ledger::replica::author::Identity;
 use regatta_protocol::ledger::replica::{Event, Replica, Role, Settings};
-use regatta_protocol::machine::Millis;
+use regatta_protocol::machine::{Machine, Millis};
+use regatta_protocol::membership::homes::RosterManager;
+use regatta_protocol::membership::message::Profile;
+use regatta_protocol::membership::{self, KEEP_ALIVE_MS, Membership};
 use regatta_protocol::prng::Prng;
+use regatta_protocol::trust::certificate::Capability;
 use regatta_protocol::trust::statement::Statement;
 
 use crate::disk::Disk;
 use crate::fleet::{EPOCH, Root};
 use crate::network::NodeIndex;
 
+/// The end of time: nothing is to be woken.
+pub const NEVER: Millis = Millis(u64::MAX);
+
 /// A node, up or down.
 #[derive(Debug)]
 pub struct Node {
     /// Who it is.
     pub identity: Identity,
-    /// Its machine; none while it is down.
+    /// Its copy of the ledgers; none while it is down.
     pub replica: Option<Replica>,
+    /// Who is there; none while it is down.
+    pub membership: Option<Membership>,
     /// What outlasts a crash.
     pub disk: Disk,
     /// An image of the disk that was put aside.
     pub backup: Option<Disk>,
     /// How far its clock is off.
     pub clock_off_ms: i64,
-    /// Whom it wants a connection with; it dials, the other answers.
-    pub dials: Vec<NodeIndex>,
     /// Connections, each with the number of its session.
     pub links: BTreeMap<NodeIndex, u32>,
+    /// Crash after so many more effects, of whatever machine.
+    pub crash_after: Option<u32>,
+    /// What the world keeps of it.
+    pub place: Place,
+}
+
+/// What the world keeps of a node beside its machines.
+#[derive(Debug)]
+pub struct Place {
+    /// Whom it dials beside those whom membership asks for, as long as there is no connection.
+    pub dials: Vec<NodeIndex>,
+    /// The local network that it is on.
+    pub site: Option<u32>,
     /// When the queue will wake it.
     pub wake_at: Millis,
-    /// Crash after so many more effects.
-    pub crash_after: Option<u32>,
     /// Whether it never wrote anything.
     pub fresh: bool,
     /// Everybody that it ever had a connection with: it may hold what is for them.
@@ -51,15 +69,19 @@ impl Node {
         Self {
             identity,
             replica: None,
+            membership: None,
             disk: Disk::default(),
             backup: None,
             clock_off_ms: 0,
-            dials,
             links: BTreeMap::new(),
-            wake_at: Millis(u64::MAX),
             crash_after: None,
-            fresh: true,
-            neighbours: BTreeSet::new(),
+            place: Place {
+                dials,
+                site: None,
+                wake_at: NEVER,
+                fresh: true,
+                neighbours: BTreeSet::new(),
+            },
         }
     }
 
@@ -81,16 +103,34 @@ impl Node {
         Millis(EPOCH.plus(now.0).0.saturating_add_signed(self.clock_off_ms))
     }
 
-    /// Builds the machine from what is stored, as after every start.
-    pub fn start(&mut self, root: &Root, joined: &[Statement], settings: Settings, prng: Prng) {
+    /// Builds the machines from what is stored, as after every start.
+    pub fn start(&mut self, root: &Root, joined: &[Statement], settings: Settings, mut prng: Prng) {
         let mut holdings = root.joined(joined);
         restore(&mut holdings, self.disk.entries());
         let time = ReferenceTime::restore(self.disk.floors().iter().copied());
-        let fresh = std::mem::replace(&mut self.fresh, false);
+        let fresh = std::mem::replace(&mut self.place.fresh, false);
         let identity = self.identity.clone();
+        let me = membership::Identity {
+            fleet: root.fleet,
+            node: identity.node,
+            is_manager: self.is_manager(),
+            profile: Profile::Normal,
+            keep_alive_ms: KEEP_ALIVE_MS,
+            sign: Arc::clone(&identity.signer),
+            verify: Arc::clone(&root.verify),
+        };
+        self.membership = Some(Membership::new(me, prng.branch()));
         self.replica = Some(Replica::new(
             identity, settings, holdings, time, prng, fresh,
         ));
+        self.place.wake_at = NEVER;
+    }
+
+    /// Drops the machines; what is on the disk stays.
+    pub fn stop(&mut self) {
+        self.replica = None;
+        self.membership = None;
+        self.crash_after = None;
     }
 
     /// The first event after a start.
@@ -99,6 +139,14 @@ impl Node {
         Event::Clock {
             wall: self.wall(now),
         }
+    }
+
+    /// When each machine wants to be woken: the replica, membership.
+    #[must_use]
+    pub fn wakes(&self) -> [Millis; 2] {
+        let replica = self.replica.as_ref().and_then(Machine::wake_at);
+        let membership = self.membership.as_ref().and_then(Machine::wake_at);
+        [replica.unwrap_or(NEVER), membership.unwrap_or(NEVER)]
     }
 }
 
@@ -114,4 +162,31 @@ pub fn restore(holdings: &mut Holdings, entries: &[Arc<Entry>]) {
         .for_each(|entry| {
             holdings.restore(entry);
         });
+}
+
+/// The managers as the trust fold names them: neither stopped nor lapsed.
+#[must_use]
+pub fn roster(holdings: &Holdings) -> Vec<RosterManager> {
+    let judgement = holdings.judgement();
+    let mut roster: BTreeMap<NodeId, RosterManager> = BTreeMap::new();
+    for (serial, certificate) in holdings.record().managers() {
+        let stopped = judgement.stopped_keys.contains(&certificate.keys.sign);
+        if stopped || judgement.lapsed.contains_key(serial) {
+            continue;
+        }
+        let can = |capability| {
+            certificate
+                .grants
+                .iter()
+                .any(|g| g.capability == capability)
+        };
+        let manager = RosterManager {
+            id: certificate.node,
+            home: true,
+            hold: can(Capability::Hold),
+            relay: can(Capability::Relay),
+        };
+        roster.insert(certificate.node, manager);
+    }
+    roster.into_values().collect()
 }

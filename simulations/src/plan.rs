@@ -1,21 +1,20 @@
 //! What happens to a fleet in a run: work and faults drawn from the seed, one after the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod attacks;
+mod winners;
 
-use regatta_protocol::catalog::{Catalog, DocumentKey, Revision, RevisionId, RevisionSet};
-use regatta_protocol::clock::Stamp;
+use std::collections::BTreeMap;
+
+use regatta_protocol::catalog::{DocumentKey, Revision, RevisionSet};
 use regatta_protocol::codec;
-use regatta_protocol::ident::{Hash, Incarnation, NodeId, Serial};
-use regatta_protocol::ledger::entry::{EntryKind, LedgerId, LedgerKind};
-use regatta_protocol::ledger::message::Message;
+use regatta_protocol::ledger::entry::{EntryKind, LedgerKind};
 use regatta_protocol::ledger::replica::author::Draft;
-use regatta_protocol::limits::HOLD_AHEAD_MS;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::selector::Selector;
 
-use crate::fleet;
-use crate::forge::{self, Forged};
 use crate::network::{NodeIndex, Weather};
+use crate::plan::attacks::attack;
+pub use crate::plan::winners::winners_differ;
 use crate::run::{document, is_writer};
 use crate::world::World;
 
@@ -36,7 +35,9 @@ pub enum Act {
     CutOneWay,
     /// A split with one node that hears both sides.
     Bridge,
-    /// All cuts end.
+    /// A node's link carries little.
+    SlowLink,
+    /// All cuts end, and slow links are fast again.
     Heal,
     /// Loss, delay, reordering, duplicates.
     FoulWeather,
@@ -61,7 +62,7 @@ pub enum Act {
 }
 
 /// How often each happens, of a hundred and some.
-const WEIGHTS: [(Act, u64); 18] = [
+const WEIGHTS: [(Act, u64); 19] = [
     (Act::Write, 40),
     (Act::WriteScoped, 8),
     (Act::WriteSet, 4),
@@ -69,6 +70,7 @@ const WEIGHTS: [(Act, u64); 18] = [
     (Act::Split, 6),
     (Act::CutOneWay, 4),
     (Act::Bridge, 2),
+    (Act::SlowLink, 2),
     (Act::Heal, 8),
     (Act::FoulWeather, 3),
     (Act::FairWeather, 5),
@@ -133,6 +135,11 @@ fn carry_out(world: &mut World, act: Act) {
     match act {
         Act::Write | Act::WriteScoped | Act::WriteSet | Act::Testify => work(world, act),
         Act::Split | Act::CutOneWay | Act::Bridge | Act::Heal => cut(world, act),
+        Act::SlowLink => {
+            let node = any(world);
+            let bytes_per_second = 1_000 + world.prng().below(19_000);
+            world.network.slow(node, bytes_per_second);
+        }
         Act::FoulWeather => world.network.set_weather(Weather::FOUL),
         Act::FairWeather => world.network.set_weather(Weather::FAIR),
         Act::Crash => {
@@ -182,7 +189,7 @@ fn carry_out(world: &mut World, act: Act) {
     }
 }
 
-fn any(world: &mut World) -> NodeIndex {
+pub(super) fn any(world: &mut World) -> NodeIndex {
     let nodes = world.nodes.len() as u64;
     // Managers are few and matter most.
     if world.prng().chance(400_000) {
@@ -362,170 +369,6 @@ fn lose_disk(world: &mut World, act: Act) {
     }
 }
 
-/// Entries that nobody signed, or that were sent long ago, from a member that went bad.
-fn attack(world: &mut World, act: Act) {
-    let from = any(world);
-    let links: Vec<NodeIndex> = world.nodes[from as usize].links.keys().copied().collect();
-    if links.is_empty() {
-        return;
-    }
-    let at = world.prng().below(links.len() as u64) as usize;
-    let to = links[at];
-    let liar = world.nodes[from as usize].identity.node;
-    world.invariants.hostile.insert(liar);
-    let parcels = match act {
-        Act::Forge => vec![forged(world).parcel],
-        _ => world.nodes[from as usize]
-            .disk
-            .entries()
-            .iter()
-            .rev()
-            .take(4)
-            .map(|entry| entry.parcel.clone())
-            .collect(),
-    };
-    world.inject(from, to, &Message::Push { hops: 0, parcels });
-}
-
-/// An entry in a manager's name, signed with another key.
-fn forged(world: &mut World) -> regatta_protocol::ledger::entry::Entry {
-    let managers = world.managers();
-    let at = world.prng().below(managers.len() as u64) as usize;
-    let victim = world.nodes[managers[at] as usize].identity.clone();
-    let key = {
-        let mut prng = world.prng().branch();
-        world.root.new_key(&mut prng)
-    };
-    let ledger = LedgerId {
-        kind: LedgerKind::Fleet,
-        scope: None,
-        author: victim.node,
-    };
-    let tip = world.nodes[managers[at] as usize]
-        .replica
-        .as_ref()
-        .and_then(|replica| replica.holdings().chains().get(&ledger)?.tip());
-    let forged = Forged {
-        ledger,
-        signer: victim.serial,
-        incarnation: tip.map_or(Incarnation([7; 8]), |head| head.incarnation),
-        before: tip,
-        stamp: Stamp::at(fleet::EPOCH.plus(world.now.0)),
-    };
-    let revision = Revision {
-        kind: 1,
-        name: fleet::name(NAMES[0]),
-        replaces: Vec::new(),
-        select: Selector::everything(),
-        deletes: true,
-    };
-    let fleet = world.root.fleet;
-    forge::entry(
-        &forged,
-        EntryKind::REVISION,
-        codec::encode(&revision),
-        &fleet,
-        key.as_ref(),
-    )
-}
-
-/// The winners of every document as the entries on a manager's disk give them by the rule itself,
-/// computed here without the catalog; what differs, if anything does.
-#[must_use]
-pub fn winners_differ(world: &World) -> Option<String> {
-    let manager = world
-        .managers()
-        .into_iter()
-        .find(|index| world.nodes[*index as usize].is_up())?;
-    let node = &world.nodes[manager as usize];
-    let replica = node.replica.as_ref()?;
-    let reference = replica.reference(world.now);
-    let expected = winners_by_rule(node, reference);
-    let catalog: &Catalog = replica.holdings().catalog();
-    let found: BTreeMap<DocumentKey, RevisionId> = catalog
-        .documents()
-        .map(|(key, heads)| (key.clone(), heads.winner))
-        .collect();
-    // Orders, forks and lapses are the fold's own business; scenarios say what they expect there.
-    let undisturbed = replica.holdings().judgement().cuts.is_empty()
-        && replica
-            .holdings()
-            .chains()
-            .values()
-            .all(|chain| chain.forked().is_empty());
-    (undisturbed && expected != found)
-        .then(|| "I2: the winners are not those that the rule gives".to_owned())
-}
-
-fn winners_by_rule(
-    node: &crate::node::Node,
-    reference: Millis,
-) -> BTreeMap<DocumentKey, RevisionId> {
-    struct Written {
-        id: RevisionId,
-        stamp: Stamp,
-        author: NodeId,
-        replaces: Vec<RevisionId>,
-        waits: bool,
-    }
-    let mut documents: BTreeMap<DocumentKey, Vec<Written>> = BTreeMap::new();
-    for entry in node.disk.entries() {
-        let content = entry
-            .parcel
-            .body
-            .as_deref()
-            .unwrap_or(&entry.header.payload);
-        let revisions: Vec<Revision> = match entry.header.kind {
-            EntryKind::REVISION => codec::decode(content).into_iter().collect(),
-            EntryKind::SET => codec::decode(content)
-                .map(|RevisionSet(all)| all)
-                .unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        for (revision, place) in revisions.into_iter().zip(0..) {
-            let key = DocumentKey {
-                scope: entry.header.ledger.scope,
-                kind: revision.kind,
-                name: revision.name,
-            };
-            documents.entry(key).or_default().push(Written {
-                id: RevisionId {
-                    entry: Serial(half(&entry.hash)),
-                    place,
-                },
-                stamp: entry.header.stamp,
-                author: entry.header.ledger.author,
-                replaces: revision.replaces,
-                waits: entry.header.stamp.wall.0 > reference.0 + HOLD_AHEAD_MS,
-            });
-        }
-    }
-    let mut winners = BTreeMap::new();
-    for (key, all) in documents {
-        let mut replaced: BTreeSet<RevisionId> = BTreeSet::new();
-        let mut open: Vec<&Written> = all.iter().filter(|written| !written.waits).collect();
-        while let Some(written) = open.pop() {
-            for older in &written.replaces {
-                if replaced.insert(*older) {
-                    open.extend(all.iter().find(|other| other.id == *older));
-                }
-            }
-        }
-        let heads = all
-            .iter()
-            .filter(|written| !written.waits && !replaced.contains(&written.id));
-        let winner = heads.max_by_key(|written| (written.stamp, written.author, written.id));
-        if let Some(winner) = winner {
-            winners.insert(key, winner.id);
-        }
-    }
-    winners
-}
-
-fn half(hash: &Hash) -> [u8; 16] {
-    hash.half()
-}
-
 fn act_name(act: Act) -> &'static str {
     match act {
         Act::Write => "writes",
@@ -535,6 +378,7 @@ fn act_name(act: Act) -> &'static str {
         Act::Split => "splits",
         Act::CutOneWay => "one-way cuts",
         Act::Bridge => "bridges",
+        Act::SlowLink => "slow links",
         Act::Heal => "heals",
         Act::FoulWeather => "foul weather",
         Act::FairWeather => "fair weather",

@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::invariants::{Seen, Violation};
 use crate::network::Carried;
 use crate::run::Spec;
-use crate::world::Done;
+use crate::steady::Calm;
+use crate::trace::Done;
 
 /// A run that is over.
 #[derive(Clone, Debug)]
@@ -22,11 +23,9 @@ pub struct Outcome {
     pub carried: Carried,
     /// What the invariants saw.
     pub seen: Seen,
-    /// How long the fleet took after the storm to hold the same; none where it did not.
-    pub equal_ms: Option<u64>,
-    /// How long it took to draw the same from it; none where it did not.
-    pub converged_ms: Option<u64>,
-    /// Who differed in what, where they never agreed.
+    /// How the fleet came to rest after the storm.
+    pub calm: Calm,
+    /// Who differed in what, and what else was not as it must be in the calm.
     pub disagreement: Vec<String>,
     /// What was broken.
     pub violations: Vec<Violation>,
@@ -38,7 +37,9 @@ impl Outcome {
     /// Whether everything held.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.violations.is_empty() && self.converged_ms.is_some()
+        self.violations.is_empty()
+            && self.calm.converged_ms.is_some()
+            && self.disagreement.is_empty()
     }
 
     /// Events that machines handled.
@@ -77,8 +78,9 @@ impl fmt::Display for Outcome {
         let seconds = self.took.as_secs_f64().max(1e-9);
         writeln!(
             out,
-            "  events     {} in {seconds:.2} s, {:.0} a second",
+            "  events     {} ({} of membership) in {seconds:.2} s, {:.0} a second",
             self.done.events,
+            self.done.membership,
             self.done.events as f64 / seconds
         )?;
         writeln!(out, "  trace      {:016x}", self.done.trace)?;
@@ -92,11 +94,9 @@ impl fmt::Display for Outcome {
         for line in &self.disagreement {
             writeln!(out, "  differs    {line}")?;
         }
-        if let Some(ms) = self.equal_ms {
-            writeln!(out, "  equal      {ms} ms after the storm")?;
-        }
-        match self.converged_ms {
-            Some(ms) if self.violations.is_empty() => {
+        writeln!(out, "  calm       {}", self.calm)?;
+        match self.calm.converged_ms {
+            Some(ms) if self.is_good() => {
                 write!(out, "  verdict    good; all agreed {ms} ms after the storm")
             }
             Some(ms) => write!(
@@ -107,6 +107,33 @@ impl fmt::Display for Outcome {
                 out,
                 "  verdict    BROKEN; the nodes never agreed after the storm"
             ),
+        }
+    }
+}
+
+impl fmt::Display for Calm {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = [
+            ("entries equal", self.equal_ms),
+            ("homes", self.homes_ms),
+            ("pulls", self.pulls_ms),
+            ("presence", self.presence_ms),
+            ("state equal", self.converged_ms),
+        ];
+        for (name, ms) in named {
+            match ms {
+                Some(ms) => write!(out, "{name} after {ms} ms, ")?,
+                None => write!(out, "{name} NEVER, ")?,
+            }
+        }
+        match self.copies.per_mille() {
+            Some(copies) => write!(
+                out,
+                "{}.{:03} copies an entry",
+                copies / 1000,
+                copies % 1000
+            ),
+            None => write!(out, "nothing written"),
         }
     }
 }

@@ -31,8 +31,12 @@ const SPREAD_MS: u64 = 1500;
 const SPREAD_ALONE_MS: u64 = 300;
 /// First back-off after a failure; it doubles.
 const BACK_OFF_MS: u64 = 1000;
-/// Back-off at most where a home is missing.
-const BACK_OFF_MS_MAX: u64 = 60_000;
+/// Back-off at most where a home is missing: ten seconds after a heal it is to be there.
+const BACK_OFF_MS_MAX: u64 = 10_000;
+/// After so many failures in a row, about ten minutes, it is tried more rarely.
+const PATIENT_FAILURES: u8 = 100;
+/// Back-off at most then.
+const BACK_OFF_PATIENT_MS_MAX: u64 = 60_000;
 /// The same on a metered link.
 const BACK_OFF_METERED_MS_MAX: u64 = 600_000;
 /// A better manager is tried once in one to two of these, then more rarely.
@@ -193,16 +197,18 @@ impl Homes {
     }
 
     fn failed(&mut self, now: Millis, manager: NodeId, steady: bool, prng: &mut Prng) {
-        let max_ms = match self.profile {
-            Profile::Normal => BACK_OFF_MS_MAX,
-            Profile::Metered => BACK_OFF_METERED_MS_MAX,
-        };
+        let profile = self.profile;
         let attempt = self.attempt(manager);
         attempt.dialling = None;
         attempt.failures = if steady {
             0
         } else {
             attempt.failures.saturating_add(1)
+        };
+        let max_ms = match profile {
+            Profile::Normal if attempt.failures < PATIENT_FAILURES => BACK_OFF_MS_MAX,
+            Profile::Normal => BACK_OFF_PATIENT_MS_MAX,
+            Profile::Metered => BACK_OFF_METERED_MS_MAX,
         };
         attempt.next = now.plus(back_off(attempt.failures, BACK_OFF_MS, max_ms, prng));
     }

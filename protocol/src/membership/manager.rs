@@ -281,7 +281,7 @@ impl Manager {
             Err(_) => return context.misbehaved(from, MisbehaviourReason::Malformed),
         };
         let node = claimed.node;
-        let taken = self.take(context, from, signed, &claimed);
+        let taken = self.take(context, from, signed, &claimed, node == from);
         if node != from {
             if taken == Some(Taken::New) {
                 self.changed(context, node);
@@ -294,14 +294,22 @@ impl Manager {
     }
 
     /// Checks a presence and keeps it when it is news; none where the signature is not its node's.
+    /// `direct`: it comes from the node's own link, ours or that of who heard it last.
     fn take(
         &mut self,
         context: &mut Context<'_>,
         from: NodeId,
         signed: SignedPresence,
         claimed: &Presence,
+        direct: bool,
     ) -> Option<Taken> {
-        let taken = self.table.judge(claimed, claimed.node == from);
+        let mut taken = self.table.judge(claimed, direct);
+        // Whom we hear ourselves nobody else need tell us of.
+        let link = context.links.get(&claimed.node);
+        let heard = claimed.node != from && link.is_some_and(|link| link.guest.said != 0);
+        if heard && taken == Taken::New {
+            taken = Taken::Stale;
+        }
         match taken {
             Taken::New => {
                 let key = self.table.key(&claimed.node)?;

@@ -172,6 +172,10 @@ impl Neighbours {
         }
         if let Some(known) = self.candidates.iter_mut().find(|c| c.peer == peer) {
             known.origin = known.origin.min(origin);
+            if origin == Origin::Lan {
+                // It answers now, whatever came of earlier dials.
+                known.next = known.next.min(next);
+            }
             return;
         }
         if self.candidates.len() >= CANDIDATES_MAX {

@@ -216,6 +216,21 @@ impl Table {
         }
     }
 
+    /// Whether nobody else who has a link to a node heard it clearly later than this observer did:
+    /// times are as exact as messages between managers are fast.
+    pub(super) fn heard_last(&self, node: &NodeId, observer: &NodeId) -> bool {
+        let seen = self
+            .records
+            .get(node)
+            .map_or(&[][..], |record| &record.seen);
+        let heard = seen
+            .iter()
+            .find(|seen| seen.observer == *observer)
+            .map(|seen| seen.heard);
+        let mut up = seen.iter().filter(|seen| seen.up);
+        up.all(|seen| Some(seen.heard.minus(OBSERVER_FRESH_MS)) <= heard)
+    }
+
     /// Keeps a presence that was judged new and whose signature holds.
     pub(super) fn keep(&mut self, signed: SignedPresence, said: Presence) {
         if let Some(record) = self.records.get_mut(&said.node) {

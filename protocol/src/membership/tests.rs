@@ -209,6 +209,27 @@ fn a_node_whose_whole_uplink_flaps_dials_within_bounds() {
     assert_eq!(fleet.machine(agent).homes().len(), 2);
 }
 
+/// Found by the simulator: after a partition of some minutes a node waited a minute for its homes.
+#[test]
+fn ten_seconds_after_a_partition_of_minutes_a_node_has_its_homes() {
+    for seed in 0..5 {
+        let mut fleet = Fleet::new(60 + seed, 3, 1, Profile::Normal);
+        let agent = fleet.agents[0];
+        let managers = fleet.managers.clone();
+        fleet.run_for(MINUTE);
+        for manager in &managers {
+            fleet.cut(agent, *manager);
+            fleet.close(agent, *manager);
+        }
+        fleet.run_for(8 * MINUTE);
+        for manager in &managers {
+            fleet.heal(agent, *manager);
+        }
+        fleet.run_for(10_000);
+        assert_eq!(fleet.machine(agent).homes().len(), 2);
+    }
+}
+
 /// Cuts the managers apart at `at`; nodes keep their links to both sides.
 fn partition(fleet: &mut Fleet, at: usize, cut: bool) {
     let (left, right) = fleet.managers.split_at(at);
@@ -317,6 +338,29 @@ fn after_days_of_quiet_the_last_word_of_a_lost_manager_is_not_days_old() {
     }
 }
 
+/// Found by the simulator: managers without a link to the node kept what its earlier start had said.
+#[test]
+fn a_node_whose_clock_went_back_over_a_restart_is_believed_by_all_managers() {
+    let mut fleet = Fleet::new(23, 5, 5, Profile::Normal);
+    fleet.run_for(MINUTE);
+    let agent = fleet.agents[0];
+    let wall = Millis(1_700_000_000_000 + 24 * 60 * MINUTE);
+    fleet.event(agent, MembershipEvent::Clock { wall });
+    let home = fleet.machine(agent).homes()[1];
+    fleet.cut(agent, home);
+    fleet.close(agent, home);
+    fleet.run_for(5_000);
+    fleet.heal(agent, home);
+    fleet.kill(agent, false);
+    fleet.run_for(3_000);
+    fleet.restart(agent);
+    fleet.run_for(10_000);
+    for manager in fleet.managers.clone() {
+        let view = fleet.machine(manager).state_of(agent, fleet.now);
+        assert_eq!(view.homes, fleet.machine(agent).homes());
+    }
+}
+
 #[test]
 fn a_metered_node_spends_little_and_has_one_home() {
     let mut fleet = Fleet::new(30, 3, 1, Profile::Metered);
@@ -385,6 +429,28 @@ fn nodes_on_one_lan_are_neighbours_first_and_sites_still_hang_together() {
         near >= 60,
         "{near} ends of 240 stay on the LAN; by chance it would be 36"
     );
+}
+
+/// Found by the simulator: a node that had been cut off waited out five minutes of back-off although
+/// its LAN was there again.
+#[test]
+fn a_neighbour_that_answers_on_the_lan_is_dialled_whatever_happened_before() {
+    let mut fleet = Fleet::new(46, 1, 2, Profile::Normal);
+    let (a, b) = (fleet.agents[0], fleet.agents[1]);
+    let manager = fleet.managers[0];
+    fleet.run_for(1_000);
+    fleet.event(a, MembershipEvent::LanSeen { peer: b });
+    fleet.event(b, MembershipEvent::LanSeen { peer: a });
+    fleet.run_for(MINUTE);
+    assert_eq!(fleet.machine(a).neighbours(), [b]);
+    fleet.kill(manager, false);
+    fleet.cut(a, b);
+    fleet.close(a, b);
+    fleet.run_for(40 * MINUTE);
+    fleet.heal(a, b);
+    fleet.event(a, MembershipEvent::LanSeen { peer: b });
+    fleet.run_for(5_000);
+    assert_eq!(fleet.machine(a).neighbours(), [b]);
 }
 
 #[test]

@@ -109,12 +109,18 @@ impl Manager {
                 context.counters.table_full += 1;
                 continue;
             }
+            // Else a node whose clock went back would never be believed after a restart.
+            let node = sighting.node;
+            let vouched = sighting.up
+                && from == observer
+                && !context.links.contains_key(&node)
+                && self.table.heard_last(&node, &observer);
             if let Some(signed) = &sighting.presence
                 && self.table.signed(&sighting.node) != Some(signed)
             {
                 match signed.claim() {
                     Ok(claimed) if claimed.node == sighting.node => {
-                        self.take(context, from, signed.clone(), &claimed);
+                        self.take(context, from, signed.clone(), &claimed, vouched);
                     }
                     Ok(_) | Err(_) => context.misbehaved(from, MisbehaviourReason::Malformed),
                 }

@@ -1,0 +1,100 @@
+//! A running digest over everything that machines handled, in order: equal seeds, equal traces.
+
+use regatta_protocol::ledger::message::Message;
+use regatta_protocol::ledger::replica::Event;
+use regatta_protocol::machine::Millis;
+use regatta_protocol::membership::MembershipEvent;
+use regatta_protocol::membership::message::MembershipMessage;
+
+use crate::network::NodeIndex;
+
+/// What was done, for the report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Events that machines handled.
+    pub events: u64,
+    /// Of those, membership's.
+    pub membership: u64,
+    /// A running digest over all of them, in order.
+    pub trace: u64,
+}
+
+impl Done {
+    fn note(&mut self, now: Millis, node: NodeIndex, kind: u64) {
+        self.events += 1;
+        let word = now.0 << 28 ^ u64::from(node) << 8 ^ kind;
+        self.trace = (self.trace ^ word)
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            .rotate_left(31);
+    }
+
+    /// A replica handles this.
+    pub fn note_replica(&mut self, now: Millis, node: NodeIndex, event: &Event) {
+        let kind = match event {
+            Event::PeerUp(_) => 1,
+            Event::PeerDown(_) => 2,
+            Event::Received { message, .. } => 16 + replica_message(message),
+            Event::Malformed { .. } => 3,
+            Event::Write(_) => 4,
+            Event::Feeder(_) => 5,
+            Event::Clock { .. } => 6,
+            Event::Wake => 7,
+            Event::Presented { .. } => 8,
+        };
+        self.note(now, node, kind);
+    }
+
+    /// A membership handles this.
+    pub fn note_membership(&mut self, now: Millis, node: NodeIndex, event: &MembershipEvent) {
+        let kind = match event {
+            MembershipEvent::Wake => 64,
+            MembershipEvent::Clock { .. } => 65,
+            MembershipEvent::Roster { .. } => 66,
+            MembershipEvent::Remembered { .. } => 67,
+            MembershipEvent::LanSeen { .. } => 68,
+            MembershipEvent::Known { .. } => 69,
+            MembershipEvent::Forget { .. } => 70,
+            MembershipEvent::Connected { .. } => 71,
+            MembershipEvent::Disconnected { .. } => 72,
+            MembershipEvent::DialFailed { .. } => 73,
+            MembershipEvent::Received { message, .. } => 80 + membership_message(message),
+            MembershipEvent::NewsHops { .. } => 74,
+            MembershipEvent::FeederFailed { .. } => 75,
+        };
+        self.membership += 1;
+        self.note(now, node, kind);
+    }
+}
+
+fn replica_message(message: &Message) -> u64 {
+    match message {
+        Message::Digest(_) => 0,
+        Message::Heads(_) => 1,
+        Message::Pull(_) => 2,
+        Message::Entries { .. } => 3,
+        Message::Announce { .. } => 4,
+        Message::Push { .. } => 5,
+        Message::Feed(_) => 6,
+        Message::Buckets(_) => 7,
+        Message::Bucket { .. } => 8,
+        Message::Stored(_) => 9,
+    }
+}
+
+fn membership_message(message: &MembershipMessage) -> u64 {
+    match message {
+        MembershipMessage::Presence(_) => 0,
+        MembershipMessage::KeepAlive { .. } => 1,
+        MembershipMessage::KeepAliveAck { .. } => 2,
+        MembershipMessage::Ping { .. } => 3,
+        MembershipMessage::Batch(_) => 4,
+        MembershipMessage::Want { .. } => 5,
+        MembershipMessage::GetPresence { .. } => 6,
+        MembershipMessage::Seek { .. } => 7,
+        MembershipMessage::Suggest { .. } => 8,
+        MembershipMessage::NeighbourAsk { .. } => 9,
+        MembershipMessage::NeighbourAnswer { .. } => 10,
+        MembershipMessage::NeighbourLeave { .. } => 11,
+        MembershipMessage::Doubt { .. } => 12,
+    }
+}

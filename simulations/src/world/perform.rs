@@ -1,0 +1,147 @@
+//! What machines ask for, done.
+
+use regatta_protocol::ident::NodeId;
+use regatta_protocol::ledger::replica::{self, Effect, Event};
+use regatta_protocol::membership::{MembershipEffect, MembershipEvent};
+
+use crate::network::NodeIndex;
+use crate::node;
+use crate::wire::Packet;
+use crate::world::{Follow, Pending, World};
+
+impl World {
+    /// Performs one effect of a replica; false where nothing more is to be performed.
+    pub(super) fn perform(&mut self, index: NodeIndex, effect: Effect) -> bool {
+        let node = &mut self.nodes[index as usize];
+        self.invariants.effect(index, node, self.now, &effect);
+        match effect {
+            Effect::Store(entry) => node.disk.store(&entry),
+            Effect::StoreFloor(floor) => node.disk.store_floor(floor),
+            Effect::Send { to, message } => {
+                let to: Vec<NodeIndex> = to.iter().filter_map(|node| self.place_of(node)).collect();
+                self.send(index, &to, Packet::Replica(message));
+            }
+            Effect::SendStored {
+                to,
+                wanted,
+                entries,
+                more,
+            } => {
+                let parcels: Vec<_> = entries
+                    .iter()
+                    .filter_map(|hash| node.disk.parcel(hash))
+                    .collect();
+                let Some(to) = self.place_of(&to) else {
+                    return true;
+                };
+                for message in replica::answer(wanted, parcels, more) {
+                    self.send(index, &[to], Packet::Replica(message));
+                }
+            }
+            Effect::HangUp { peer, .. } => {
+                if self
+                    .place_of(&peer)
+                    .is_some_and(|place| self.hang_up(index, place))
+                {
+                    self.follow(Follow::Replica(Event::PeerDown(peer)));
+                    self.follow(Follow::Membership(MembershipEvent::Disconnected { peer }));
+                }
+            }
+            Effect::Judged => {
+                let Some(replica) = node.replica.as_ref() else {
+                    return true;
+                };
+                let roster = node::roster(replica.holdings());
+                if *self.chance.roster != *roster {
+                    self.chance.roster = roster.into();
+                }
+                let managers = self.chance.roster.clone();
+                self.follow(Follow::Membership(MembershipEvent::Roster { managers }));
+            }
+            Effect::NewsHops { peer, hops } => {
+                self.follow(Follow::Membership(MembershipEvent::NewsHops { peer, hops }));
+            }
+            Effect::FeederFailed(peer) => {
+                self.follow(Follow::Membership(MembershipEvent::FeederFailed { peer }));
+            }
+            Effect::Agreed(_)
+            | Effect::Written { .. }
+            | Effect::Refused { .. }
+            | Effect::Replicated { .. }
+            | Effect::Alarm(_) => {}
+        }
+        true
+    }
+
+    /// Performs one effect of membership.
+    pub(super) fn perform_membership(&mut self, index: NodeIndex, effect: MembershipEffect) {
+        let node = &mut self.nodes[index as usize];
+        self.invariants
+            .membership_effect(index, node, self.now, &effect);
+        match effect {
+            MembershipEffect::Dial { peer } => self.dial_for_membership(index, &peer),
+            MembershipEffect::HangUp { peer, .. } => {
+                if self
+                    .place_of(&peer)
+                    .is_some_and(|place| self.hang_up(index, place))
+                {
+                    self.follow(Follow::Replica(Event::PeerDown(peer)));
+                }
+            }
+            MembershipEffect::Send { to, message } => {
+                if let Some(to) = self.place_of(&to) {
+                    self.send(index, &[to], Packet::Membership(message));
+                }
+            }
+            MembershipEffect::SetFeeder(feeder) => {
+                self.follow(Follow::Replica(Event::Feeder(feeder)));
+            }
+            MembershipEffect::Remember { neighbours } => node.disk.store_remembered(neighbours),
+            MembershipEffect::StartPulling { .. }
+            | MembershipEffect::StopPulling { .. }
+            | MembershipEffect::PresenceChanged { .. }
+            | MembershipEffect::PresencesChanged { .. }
+            | MembershipEffect::Misbehaved { .. } => {}
+        }
+    }
+
+    fn dial_for_membership(&mut self, index: NodeIndex, peer: &NodeId) {
+        match self.place_of(peer) {
+            Some(place) => self.dial(index, place),
+            None => {
+                let peer = *peer;
+                self.follow(Follow::Membership(MembershipEvent::DialFailed { peer }));
+            }
+        }
+    }
+
+    fn follow(&mut self, follow: Follow) {
+        self.chance.follow.push_back(follow);
+    }
+
+    pub(super) fn send(&mut self, from: NodeIndex, to: &[NodeIndex], packet: Packet) {
+        let links = &self.nodes[from as usize].links;
+        if !to.iter().any(|peer| links.contains_key(peer)) {
+            return;
+        }
+        let (frame, bytes) = packet.frame(self.chance.manner.encoded);
+        for to in to {
+            let Some(session) = self.nodes[from as usize].links.get(to).copied() else {
+                continue;
+            };
+            let delays = self
+                .network
+                .delays(from, *to, bytes, self.now, &mut self.chance.prng);
+            for delay in delays.into_iter().flatten() {
+                let frame = frame.clone();
+                let pending = Pending::Deliver {
+                    to: *to,
+                    from,
+                    session,
+                    frame,
+                };
+                self.queue.push(self.now.plus(delay), pending);
+            }
+        }
+    }
+}
