@@ -60,9 +60,14 @@ pub struct Network {
     bridge: Option<NodeIndex>,
     /// Nodes whose link carries little.
     slow: BTreeMap<NodeIndex, Slow>,
+    /// Whether what is lost is sent again, as a stream's transport does it; else it is gone.
+    streams: bool,
     /// What was carried.
     pub carried: Carried,
 }
+
+/// How long a stream's transport waits before it sends a lost segment again.
+const RESENT_AFTER_MS: u64 = 300;
 
 /// What the network carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +90,7 @@ impl Network {
             sides: vec![0; nodes],
             bridge: None,
             slow: BTreeMap::new(),
+            streams: true,
             carried: Carried::default(),
         }
     }
@@ -92,6 +98,11 @@ impl Network {
     /// Makes room for a node that came later.
     pub fn add_node(&mut self) {
         self.sides.push(0);
+    }
+
+    /// Whether lost messages are sent again by the transport.
+    pub fn set_streams(&mut self, streams: bool) {
+        self.streams = streams;
     }
 
     /// Changes the weather.
@@ -151,15 +162,24 @@ impl Network {
         self.carried.messages += 1;
         self.carried.bytes += bytes as u64;
         let weather = self.weather;
-        if !self.carries(from, to) || (weather.loss > 0 && prng.chance(weather.loss)) {
+        if !self.carries(from, to) {
             self.carried.lost += 1;
             return [None, None];
+        }
+        let mut again_after = 0;
+        while weather.loss > 0 && prng.chance(weather.loss) {
+            self.carried.lost += 1;
+            if !self.streams {
+                return [None, None];
+            }
+            again_after += RESENT_AFTER_MS;
         }
         let Some(queued) = self.queued(from, bytes, now) else {
             self.carried.lost += 1;
             return [None, None];
         };
-        let delay = |prng: &mut Prng| queued + weather.delay_ms + prng.below(weather.jitter_ms + 1);
+        let waits = queued + again_after + weather.delay_ms;
+        let delay = |prng: &mut Prng| waits + prng.below(weather.jitter_ms + 1);
         let first = delay(prng);
         let again = (weather.doubled > 0 && prng.chance(weather.doubled)).then(|| delay(prng));
         [Some(first), again]

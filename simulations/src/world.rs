@@ -7,7 +7,7 @@
 mod links;
 mod perform;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ use crate::trace::Done;
 use crate::wire::{Frame, Packet, Stream};
 
 /// How soon the transport notices that a link is dead.
-const NOTICED_AFTER_MS: u64 = 8_000;
+pub(crate) const NOTICED_AFTER_MS: u64 = 8_000;
 /// How often a missing connection that no machine asked for is dialled.
 const REDIAL_MS: u64 = 2_000;
 
@@ -117,6 +117,8 @@ struct Chance {
     manner: Manner,
     prng: Prng,
     sessions: u32,
+    /// Sessions that lost something in a cut.
+    doomed: BTreeSet<u32>,
     effects: Vec<Effect>,
     asked: Vec<MembershipEffect>,
     follow: VecDeque<Follow>,
@@ -172,6 +174,7 @@ impl World {
                 manner,
                 prng,
                 sessions: 0,
+                doomed: BTreeSet::new(),
                 effects: Vec::new(),
                 asked: Vec::new(),
                 follow: VecDeque::new(),

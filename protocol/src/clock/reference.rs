@@ -14,6 +14,8 @@ use crate::machine::Millis;
 
 /// How long a signed time speaks after it was heard: several exchanges of digests.
 const FRESH_MS: u64 = 15 * 60 * 1000;
+/// How much later than it should a word may come and still take the place of an older one.
+const SLACK_MS: u64 = 1_000;
 /// Signers that are remembered.
 const SIGNERS_MAX: usize = 64;
 
@@ -149,10 +151,13 @@ impl ReferenceTime {
         let AgedTime { time, age_ms } = heard;
         let age_ms = u64::from(age_ms).min(FRESH_MS);
         let by = time.claim.by;
-        let newer = self
-            .heard
-            .get(&by)
-            .is_none_or(|heard| heard.time.claim.at < time.claim.at || !heard.is_fresh(now));
+        let newer = self.heard.get(&by).is_none_or(|heard| {
+            // Words reach us late and never early: of two that count, the later reading is nearer.
+            let speaks = heard.time.claim.at.plus(heard.age(now));
+            let says = time.claim.at.plus(age_ms);
+            let nearer = says.plus(SLACK_MS) >= speaks;
+            !heard.is_fresh(now) || (heard.time.claim.at < time.claim.at && nearer)
+        });
         let room = self.heard.contains_key(&by) || self.heard.len() < SIGNERS_MAX;
         if !newer || !room {
             return None;

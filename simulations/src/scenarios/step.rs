@@ -27,6 +27,18 @@ pub struct Scenario {
     pub steps: &'static [Step],
 }
 
+impl Scenario {
+    /// The virtual time that its steps let pass.
+    #[must_use]
+    pub fn waits_ms(&self) -> u64 {
+        let waits = self.steps.iter().map(|step| match step {
+            Step::Wait(ms) => *ms,
+            _ => 0,
+        });
+        waits.sum()
+    }
+}
+
 /// What a forged entry says.
 #[derive(Clone, Copy, Debug)]
 pub enum Says {

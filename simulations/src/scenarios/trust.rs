@@ -98,7 +98,7 @@ const AWAY: &[Step] = &[
     Wait(3 * DAY),
     Write(1, "nav", "two"),
     Testify(2, "seen too"),
-    Wait(40 * DAY),
+    Wait(9 * DAY),
     WinnerOn(4, "nav", "one"),
     Heal,
     Wait(MINUTE),

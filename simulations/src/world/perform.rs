@@ -7,7 +7,7 @@ use regatta_protocol::membership::{MembershipEffect, MembershipEvent};
 use crate::network::NodeIndex;
 use crate::node;
 use crate::wire::Packet;
-use crate::world::{Follow, Pending, World};
+use crate::world::{Follow, NOTICED_AFTER_MS, Pending, World};
 
 impl World {
     /// Performs one effect of a replica; false where nothing more is to be performed.
@@ -119,6 +119,22 @@ impl World {
         self.chance.follow.push_back(follow);
     }
 
+    /// What a stream lost in a cut never comes: its transport gives up, even if the cut ends before.
+    fn doom(&mut self, from: NodeIndex, to: NodeIndex, session: u32) {
+        if !self.chance.doomed.insert(session) {
+            return;
+        }
+        let at = self.now.plus(NOTICED_AFTER_MS);
+        for (node, peer) in [(from, to), (to, from)] {
+            let closed = Pending::Closed {
+                node,
+                peer,
+                session,
+            };
+            self.queue.push(at, closed);
+        }
+    }
+
     pub(super) fn send(&mut self, from: NodeIndex, to: &[NodeIndex], packet: Packet) {
         let links = &self.nodes[from as usize].links;
         if !to.iter().any(|peer| links.contains_key(peer)) {
@@ -132,6 +148,9 @@ impl World {
             let delays = self
                 .network
                 .delays(from, *to, bytes, self.now, &mut self.chance.prng);
+            if delays == [None, None] && !self.network.carries(from, *to) {
+                self.doom(from, *to, session);
+            }
             for delay in delays.into_iter().flatten() {
                 let frame = frame.clone();
                 let pending = Pending::Deliver {
