@@ -79,6 +79,19 @@ impl Root {
     /// Signs a manager's certificate.
     #[must_use]
     pub fn certify(&self, node: NodeId, key: &dyn Sign, label: &str, window: Window) -> Statement {
+        self.certify_for(node, key, label, window, manager_grants())
+    }
+
+    /// Signs the certificate of a manager who may do so much and no more.
+    #[must_use]
+    pub fn certify_for(
+        &self,
+        node: NodeId,
+        key: &dyn Sign,
+        label: &str,
+        window: Window,
+        grants: Vec<Grant>,
+    ) -> Statement {
         let certificate = Certificate {
             issuer: Issuer::Root(1),
             node,
@@ -89,7 +102,7 @@ impl Root {
                 seal: BoxKey(Hash(key.public().0.0)),
             },
             labels: Labels::none(),
-            grants: manager_grants(),
+            grants,
             window,
         };
         Statement::Certify(self.sign_certificate(&certificate))
@@ -136,7 +149,8 @@ impl Root {
 }
 
 /// Everything that a manager of a simulated fleet may do.
-fn manager_grants() -> Vec<Grant> {
+#[must_use]
+pub fn manager_grants() -> Vec<Grant> {
     use Capability::{
         ConfigWrite, Delegate, DeviceEnrol, ExecRun, Hold, Relay, SecretWrap, ShellOpen, Stop,
         TelemetryRead, Time,

@@ -1,6 +1,7 @@
 //! What must hold: after each event for the node that handled it, and for the whole fleet once the
 //! network has healed. The numbers I1, I2, I3 and I8 are those of RELIABILITY.md.
 
+mod given;
 pub mod pulls;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -10,7 +11,9 @@ use regatta_protocol::ledger::entry::{Entry, LedgerKind};
 use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::replica::{Alarm, Effect};
 use regatta_protocol::machine::Millis;
+use regatta_protocol::trust::fold::is_held;
 
+use crate::invariants::given::Given;
 use crate::invariants::pulls::Pulls;
 use crate::network::NodeIndex;
 use crate::node::Node;
@@ -53,6 +56,7 @@ pub struct Invariants {
     issued: HashMap<(NodeId, Incarnation, u64), Hash>,
     continued: HashMap<(NodeId, LedgerKind, Option<NodeId>, Hash), Hash>,
     writing: bool,
+    given: Given,
     seen: Seen,
 }
 
@@ -80,6 +84,7 @@ impl Invariants {
 
     /// A node started from its disk.
     pub fn started(&mut self, index: NodeIndex, node: &Node) {
+        self.given.started(node);
         let held = node
             .replica
             .as_ref()
@@ -125,8 +130,13 @@ impl Invariants {
 
     /// Looks at an effect before it is performed.
     pub fn effect(&mut self, index: NodeIndex, node: &Node, now: Millis, effect: &Effect) {
+        if let Some(what) = self.given.effect(node, effect) {
+            self.broken(now, index, what);
+        }
         let broken = match effect {
-            Effect::Store(entry) => self.stored(node, entry),
+            Effect::Store(entry) => self
+                .goes_back(node, now, entry)
+                .or_else(|| self.stored(node, entry)),
             Effect::Send { message, .. } => promised(node, message),
             Effect::Written { entry, .. } => {
                 self.seen.written += 1;
@@ -180,6 +190,22 @@ impl Invariants {
             ));
         }
         self.may_hold(node, entry)
+    }
+
+    /// Stamps of one incarnation rise, unless the clock that was ahead was set back.
+    fn goes_back(&self, node: &Node, now: Millis, entry: &Entry) -> Option<String> {
+        let header = &entry.header;
+        if !self.writing || header.ledger.author != node.identity.node {
+            return None;
+        }
+        let reference = node.replica.as_ref()?.reference(now);
+        let own = node.disk.entries().iter().rev().find(|older| {
+            older.header.incarnation == header.incarnation
+                && older.header.ledger.author == header.ledger.author
+        })?;
+        let before = own.header.stamp;
+        let goes_back = header.stamp <= before && !is_held(before.wall, reference);
+        goes_back.then(|| format!("I8: stamped {:?} after {before:?}", header.stamp))
     }
 
     fn may_hold(&self, node: &Node, entry: &Entry) -> Option<String> {

@@ -3,21 +3,33 @@
 //! Each is a list of steps that [`player`] carries out; the seed moves what the steps leave open:
 //! delays, and who dials whom. A step that expects something is checked on every node.
 
+pub mod attacks;
 pub mod documents;
 pub mod expect;
 pub mod player;
+pub mod ranges;
 pub mod steal;
 pub mod step;
 pub mod thieves;
 pub mod time;
 pub mod trust;
+pub mod verdicts;
 
 use crate::scenarios::step::Scenario;
 
 /// Every scenario.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    [documents::all(), thieves::all(), time::all(), trust::all()].concat()
+    [
+        attacks::all(),
+        documents::all(),
+        ranges::all(),
+        thieves::all(),
+        time::all(),
+        trust::all(),
+        verdicts::all(),
+    ]
+    .concat()
 }
 
 #[cfg(test)]

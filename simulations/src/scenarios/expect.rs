@@ -1,7 +1,11 @@
 //! What steps expect, checked on every node that it concerns.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use regatta_protocol::catalog::Heads;
-use regatta_protocol::ledger::entry::{LedgerId, LedgerKind};
+use regatta_protocol::ident::Hash;
+use regatta_protocol::ledger::entry::{Entry, LedgerId, LedgerKind};
 use regatta_protocol::ledger::replica::Replica;
 
 use crate::fleet::EPOCH;
@@ -98,6 +102,14 @@ fn check_more(play: &mut Play, step: &Step) -> Result<(), String> {
             let found = play.world.nodes[who].disk.has(&hash);
             expect(who, found == holds, &found)
         }
+        Step::Critical(known) => everywhere(play, |node, replica| {
+            let found = replica.holdings().has_unknown_critical();
+            expect(node, found == known, &found)
+        }),
+        Step::HungUp => {
+            let found = play.world.invariants.seen().hung_up;
+            expect(0, found > 0, &found)
+        }
         Step::Forked(who) => {
             let ledger = LedgerId {
                 kind: LedgerKind::Fleet,
@@ -123,12 +135,40 @@ fn conflicts(heads: &Heads) -> usize {
 
 fn agree(play: &mut Play, ms: u64, state: bool) -> Result<(), String> {
     match run::converge(&mut play.world, ms, state) {
-        Some(_) => Ok(()),
+        Some(_) => same_on_disk(play),
         None => Err(format!(
             "not within {ms} ms: {:#?}",
             run::disagreement(&mut play.world)
         )),
     }
+}
+
+/// Nodes that agree by their own account hold the same, counted here without their digests.
+fn same_on_disk(play: &Play) -> Result<(), String> {
+    let for_all = |entry: &&Arc<Entry>| {
+        let ledger = entry.header.ledger;
+        ledger.kind == LedgerKind::Trust
+            || (ledger.kind == LedgerKind::Fleet && ledger.scope.is_none())
+    };
+    let mut first: Option<BTreeSet<Hash>> = None;
+    for (index, node) in play
+        .world
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| node.is_up())
+    {
+        let entries = node.disk.entries().iter().filter(for_all);
+        let held: BTreeSet<Hash> = entries.map(|entry| entry.hash).collect();
+        let first = first.get_or_insert_with(|| held.clone());
+        if *first != held {
+            let differing = first.symmetric_difference(&held).count();
+            return Err(format!(
+                "node {index} agrees with the first, and {differing} entries differ"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn everywhere(

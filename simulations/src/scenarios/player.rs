@@ -9,7 +9,7 @@ use regatta_protocol::ident::{Hash, Incarnation, NodeId, Serial};
 use regatta_protocol::ledger::chain::Head;
 use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerId, LedgerKind};
 use regatta_protocol::ledger::replica::author::{Draft, Identity};
-use regatta_protocol::trust::certificate::Window;
+use regatta_protocol::trust::certificate::{Capability, Window};
 use regatta_protocol::trust::enrolment::Enrolment;
 use regatta_protocol::trust::record::verdict_id;
 use regatta_protocol::trust::verdict::{InviteId, VerdictId};
@@ -175,7 +175,17 @@ impl Play {
             Step::Restore(who) | Step::Wipe(who) => self.lose_disk(step, who),
             Step::Clock(who, off_ms) => self.world.set_clock(who as NodeIndex, off_ms),
             Step::Steal(theft) => steal::carry_out(self, &theft),
-            Step::NewKey(who, by) => self.new_key(who, by),
+            Step::NewKey(who, by) => self.new_key(who, by, None),
+            Step::NewKeyWithout(who, by, lacks) => self.new_key(who, by, Some(lacks)),
+            Step::Mute(from, to) => self.world.network.cut(from as NodeIndex, to as NodeIndex),
+            Step::Flood(from, to, _) | Step::Forge(from, to, _) => {
+                steal::pester(self, step, from, to)
+            }
+            Step::WriteMany(who, name, count, label) => {
+                for _ in 0..count {
+                    self.write(&Step::Write(who, name, label));
+                }
+            }
             Step::RootStop(..) | Step::RootGood(..) => steal::order(self, step),
             _ => self.write(step),
         }
@@ -239,6 +249,7 @@ impl Play {
                 (who, label, Some(steal::allow(self, device, &[order])))
             }
             Step::Enrol(who, key) => (who, "", Some(enrolment(key))),
+            Step::WriteUnknown(who, critical, label) => (who, label, Some(unknown(critical))),
             _ => return,
         };
         if let Some(draft) = draft {
@@ -298,14 +309,14 @@ impl Play {
     }
 
     /// The root certifies a new key; its owner takes it once it is published.
-    fn new_key(&mut self, who: Who, by: Who) {
+    fn new_key(&mut self, who: Who, by: Who, lacks: Option<Capability>) {
         let mut prng = self.world.prng().branch();
         let key = self.world.root.new_key(&mut prng);
         let name = format!("m{}", who + 1);
-        let statement = self
-            .world
-            .root
-            .certify(self.id(who), key.as_ref(), &name, fleet::year());
+        let mut grants = fleet::manager_grants();
+        grants.retain(|grant| Some(grant.capability) != lacks);
+        let root = &self.world.root;
+        let statement = root.certify_for(self.id(who), key.as_ref(), &name, fleet::year(), grants);
         let serial = fleet::serial_of(&statement);
         let draft = steal::statement(&statement);
         self.write_as(by, draft, "");
@@ -324,6 +335,15 @@ impl Play {
         let id = self.id(who);
         self.world.invariants.suspects.insert(id);
     }
+}
+
+/// What a later build may write.
+fn unknown(critical: bool) -> Draft {
+    let kind = EntryKind {
+        code: 999,
+        critical,
+    };
+    Draft::new(0, LedgerKind::Fleet, kind, b"of a later build".to_vec())
 }
 
 /// A device is enrolled by the scenario's only invite, which is for one use.

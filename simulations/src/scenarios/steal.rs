@@ -25,10 +25,14 @@ use crate::scenarios::step::{After, Label, Says, Step, Theft, Who};
 pub fn carry_out(play: &mut Play, theft: &Theft) {
     let (ledger_kind, kind, content) = said(play, theft);
     let victim = play.taken[theft.key_of].clone();
+    let author = match theft.after {
+        After::TipOf(who) => play.id(who),
+        _ => victim.node,
+    };
     let ledger = LedgerId {
         kind: ledger_kind,
         scope: None,
-        author: victim.node,
+        author,
     };
     let (before, incarnation) = place(play, theft, &ledger);
     let wall = fleet::EPOCH
@@ -61,6 +65,44 @@ pub fn carry_out(play: &mut Play, theft: &Theft) {
             to,
             "the scenario gives a theft to a node without links".to_owned(),
         ),
+    }
+    play.world.run_until(play.world.now.plus(1_000));
+}
+
+/// A member sends more than any member needs, or what nobody signed.
+pub fn pester(play: &mut Play, step: &Step, from: Who, to: Who) {
+    let (message, count) = match *step {
+        Step::Flood(_, _, count) => (Message::Feed(false), count),
+        Step::Forge(_, _, count) => {
+            let victim = play.taken[0].clone();
+            let ledger = LedgerId {
+                kind: LedgerKind::Fleet,
+                scope: None,
+                author: victim.node,
+            };
+            let forged = Forged {
+                ledger,
+                signer: victim.serial,
+                incarnation: Incarnation([0x77; 8]),
+                before: None,
+                stamp: Stamp::at(fleet::EPOCH.plus(play.world.now.0)),
+            };
+            let mut prng = play.world.prng().branch();
+            let key = play.world.root.new_key(&mut prng);
+            let fleet = play.world.root.fleet;
+            let content = b"signed by nobody".to_vec();
+            let entry = forge::entry(&forged, EntryKind::WRAP, content, &fleet, key.as_ref());
+            let parcels = vec![entry.parcel];
+            (Message::Push { hops: 0, parcels }, count)
+        }
+        _ => return,
+    };
+    let liar = play.id(from);
+    play.world.invariants.hostile.insert(liar);
+    play.world.connect(from as NodeIndex, to as NodeIndex);
+    for _ in 0..count {
+        play.world
+            .inject(from as NodeIndex, to as NodeIndex, &message);
     }
     play.world.run_until(play.world.now.plus(1_000));
 }
@@ -114,7 +156,14 @@ fn place(play: &Play, theft: &Theft, ledger: &LedgerId) -> (Option<Head>, Incarn
         .and_then(|replica| replica.holdings().chains().get(ledger)?.tip());
     match theft.after {
         After::Nothing => (None, anew),
-        After::TipAnew => (tip, anew),
+        After::TipAnew | After::TipOf(_) => (tip, anew),
+        After::Skipping => {
+            let further = tip.map(|head| Head {
+                number: head.number + 5,
+                ..head
+            });
+            (further, tip.map_or(anew, |head| head.incarnation))
+        }
         After::Tip => (tip, tip.map_or(anew, |head| head.incarnation)),
         After::Entry(label) => {
             let head = play.written(label).head;

@@ -1,6 +1,7 @@
 //! The steps that scenarios are made of.
 
 use regatta_protocol::limits::DAY_MS;
+use regatta_protocol::trust::certificate::Capability;
 
 /// A number of minutes, in milliseconds.
 pub const MINUTE: u64 = 60_000;
@@ -61,6 +62,10 @@ pub enum After {
     Tip,
     /// The last entry, in an incarnation of its own.
     TipAnew,
+    /// The last entry, with a number that leaves some out.
+    Skipping,
+    /// The last entry of somebody else's ledger.
+    TipOf(Who),
     /// What stands before a labelled entry, in the same incarnation: a fork.
     Beside(Label),
     /// A labelled entry, in its incarnation.
@@ -95,6 +100,10 @@ pub enum Step {
     WriteFor(Who, Who, Label),
     /// A manager writes revisions of two documents that count together.
     WriteSet(Who, [&'static str; 2], Label),
+    /// A manager writes so many revisions of a document, one after the other.
+    WriteMany(Who, &'static str, u32, Label),
+    /// A manager of a later build writes what nobody here knows; true where all depends on it.
+    WriteUnknown(Who, bool, Label),
     /// A manager deletes a document.
     Delete(Who, &'static str, Label),
     /// A manager writes a revision that expires after so many milliseconds.
@@ -114,12 +123,20 @@ pub enum Step {
     RootGood(Who, Who, &'static [Label], &'static [Label], Label),
     /// The root certifies a new key for a manager, carried by another; the manager uses it.
     NewKey(Who, Who),
+    /// The same, and the new certificate lacks a capability.
+    NewKeyWithout(Who, Who, Capability),
     /// A thief signs and delivers.
     Steal(Theft),
     /// A manager enrols a device by the scenario's only invite, with a key of its own or the same.
     Enrol(Who, u8),
     /// These nodes on a side of their own.
     Apart(&'static [Who]),
+    /// One direction carries nothing, and nobody notices.
+    Mute(Who, Who),
+    /// A member sends another so many messages at once.
+    Flood(Who, Who, u32),
+    /// A member hands another an entry in a manager's name that it did not sign, so many times.
+    Forge(Who, Who, u32),
     /// No cuts.
     Heal,
     /// A node stops.
@@ -158,6 +175,10 @@ pub enum Step {
     Near(Who, u64),
     /// A node holds a labelled entry, or does not.
     Holds(Who, Label, bool),
+    /// Nodes know that something holds which their build does not, or not.
+    Critical(bool),
+    /// Somebody was hung up on.
+    HungUp,
     /// Everybody but these nodes sees a fork of this manager's fleet ledger.
     Forked(Who),
 }
