@@ -4,6 +4,8 @@
 //! meets only full nodes is let in by one that parts from a neighbour and sends it to the newcomer:
 //! an edge is split, and all others keep their number.
 
+mod edges;
+
 use crate::ident::NodeId;
 use crate::limits::{NEIGHBOURS_MAX, SUGGESTIONS_MAX};
 use crate::machine::Millis;
@@ -237,7 +239,7 @@ impl Neighbours {
             let lan = self.is_lan(peer);
             let splits = (lan && self.swaps_for_lan(around.now))
                 || (have <= SPLIT_HAVE_MAX && around.now >= self.split_at);
-            if self.slots.len() >= NEIGHBOURS_MAX && !(splits && self.split(around, peer)) {
+            if self.slots.len() >= NEIGHBOURS_MAX && !(splits && self.split(around, peer, have)) {
                 around.send(peer, MembershipMessage::NeighbourAnswer { accepted: false });
                 return;
             }
@@ -250,32 +252,6 @@ impl Neighbours {
         }
         around.send(peer, MembershipMessage::NeighbourAnswer { accepted: true });
         self.agree(around, peer);
-    }
-
-    /// Whether a full node would part from a far neighbour for one on its LAN.
-    fn swaps_for_lan(&self, now: Millis) -> bool {
-        now >= self.split_at
-            && self.slots.len() == NEIGHBOURS_MAX
-            && self.slots.iter().all(|slot| slot.agreed)
-            && self.slots.iter().filter(|slot| slot.lan).count() < LAN_FIRST_MAX
-    }
-
-    /// Makes room for a newcomer by parting from a far neighbour and sending it there.
-    fn split(&mut self, around: &mut Surroundings<'_>, newcomer: NodeId) -> bool {
-        let far = |slot: &&Slot| slot.agreed && !slot.lan && slot.peer != newcomer;
-        let far = self.slots.iter().filter(far);
-        let index = around.prng.below(far.clone().count() as u64);
-        let Some(leaving) = far.map(|slot| slot.peer).nth(index_of(index)) else {
-            return false;
-        };
-        self.part(around, leaving, Some(newcomer));
-        true
-    }
-
-    fn part(&mut self, around: &mut Surroundings<'_>, leaving: NodeId, instead: Option<NodeId>) {
-        self.split_at = around.now.plus(SPLIT_MS);
-        self.slots.retain(|slot| slot.peer != leaving);
-        around.send(leaving, MembershipMessage::NeighbourLeave { instead });
     }
 
     /// A peer answered our ask.
