@@ -14,4 +14,5 @@ pub mod report;
 pub mod run;
 pub mod scenarios;
 pub mod scheme;
+pub mod sessions;
 pub mod world;
