@@ -16,6 +16,7 @@ pub mod report;
 pub mod run;
 pub mod scenarios;
 pub mod scheme;
+pub mod sessions;
 pub mod steady;
 pub mod trace;
 pub mod wire;
