@@ -53,11 +53,19 @@ pub struct Invariants {
     pub pulls: Pulls,
     /// Everything that a key of the fleet ever signed.
     signed: HashSet<Hash>,
-    issued: HashMap<(NodeId, Incarnation, u64), Hash>,
-    continued: HashMap<(NodeId, LedgerKind, Option<NodeId>, Hash), Hash>,
+    claimed: Claimed,
     writing: bool,
     given: Given,
     seen: Seen,
+}
+
+/// What authors claimed with their entries.
+#[derive(Debug, Default)]
+struct Claimed {
+    /// Numbers.
+    issued: HashMap<(NodeId, Incarnation, u64), Hash>,
+    /// Heads to go on from.
+    continued: HashMap<(NodeId, LedgerKind, Option<NodeId>, Hash), Hash>,
 }
 
 /// What the report counts.
@@ -228,7 +236,7 @@ impl Invariants {
         let header = &entry.header;
         let place = (header.ledger.author, header.incarnation, header.number);
         let scoped = header.ledger.scope.is_some() || header.ledger.kind != LedgerKind::Fleet;
-        if !scoped && let Some(other) = self.issued.insert(place, entry.hash) {
+        if !scoped && let Some(other) = self.claimed.issued.insert(place, entry.hash) {
             return Some(format!(
                 "I8: number {} issued twice, also for {other:?}",
                 header.number
@@ -236,7 +244,7 @@ impl Invariants {
         }
         let ledger = header.ledger;
         let continued = (ledger.author, ledger.kind, ledger.scope, header.previous);
-        let rival = self.continued.insert(continued, entry.hash)?;
+        let rival = self.claimed.continued.insert(continued, entry.hash)?;
         (!self.suspects.contains(&ledger.author)).then(|| {
             format!(
                 "I8: the head {:?} continued twice, also by {rival:?}",

@@ -3,8 +3,9 @@
 use crate::scenarios::step::{DAY, MINUTE, Scenario, Step};
 
 use Step::{
-    Agree, Apart, Backup, Clock, Conflicts, Contested, Crash, Delete, Enrol, Heal, Holds, Nothing,
-    Restore, Start, Wait, Winner, WinnerOn, Wipe, Write, WriteExpiring, WriteFor, WriteSet,
+    Agree, Apart, Backup, Clock, Conflicts, Contested, Crash, Delete, Enrol, Heal, Holds, Night,
+    Nothing, Restore, Start, Wait, Winner, WinnerOn, Wipe, Write, WriteExpiring, WriteFor,
+    WriteSet,
 };
 
 /// These scenarios.
@@ -172,12 +173,12 @@ const AWAY: &[Step] = &[
     Write(0, "nav", "old"),
     Agree(10_000),
     Apart(&[3]),
-    Wait(DAY),
+    Night(DAY),
     Write(0, "nav", "day one"),
-    Wait(9 * DAY),
+    Night(9 * DAY),
     Write(1, "nav", "day ten"),
     Write(2, "lidar", "new"),
-    Wait(20 * DAY),
+    Night(20 * DAY),
     WinnerOn(3, "nav", "old"),
     Heal,
     Agree(30_000),

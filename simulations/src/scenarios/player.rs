@@ -162,6 +162,7 @@ impl Play {
     fn step(&mut self, step: &Step) {
         match *step {
             Step::Wait(ms) => self.world.run_until(self.world.now.plus(ms)),
+            Step::Night(ms) => self.night(ms),
             Step::Agree(_) | Step::Equal(_) => {}
             Step::Apart(_) | Step::Heal => self.cut(step),
             Step::Crash(who) => self.world.crash(who as NodeIndex),
@@ -189,6 +190,17 @@ impl Play {
             Step::RootStop(..) | Step::RootGood(..) => steal::order(self, step),
             _ => self.write(step),
         }
+    }
+
+    /// Everybody who is up goes down for so long, and has some seconds to find the others again.
+    fn night(&mut self, ms: u64) {
+        let up = |world: &World, index: &NodeIndex| world.nodes[*index as usize].is_up();
+        let nodes = 0..self.world.nodes.len() as NodeIndex;
+        let nodes: Vec<NodeIndex> = nodes.filter(|index| up(&self.world, index)).collect();
+        nodes.iter().for_each(|index| self.world.crash(*index));
+        self.world.run_until(self.world.now.plus(ms));
+        nodes.iter().for_each(|index| self.world.start(*index));
+        self.world.run_until(self.world.now.plus(5_000));
     }
 
     fn cut(&mut self, step: &Step) {

@@ -94,6 +94,8 @@ pub struct Theft {
 pub enum Step {
     /// Time passes.
     Wait(u64),
+    /// Time passes while every node is switched off: days cost no more than a restart.
+    Night(u64),
     /// A manager writes a revision of a document that replaces all that it knows.
     Write(Who, &'static str, Label),
     /// A manager writes a revision for one device alone.

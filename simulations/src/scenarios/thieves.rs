@@ -3,7 +3,7 @@
 use crate::scenarios::step::{After, DAY, MINUTE, Says, Scenario, Step, Theft};
 
 use Step::{
-    Agree, Apart, Conflicts, Equal, Forked, Heal, ManagerStopped, NewKey, Nothing, RootGood,
+    Agree, Apart, Conflicts, Equal, Forked, Heal, ManagerStopped, NewKey, Night, Nothing, RootGood,
     RootStop, Steal, Stop, Stopped, Testify, Wait, Winner, Write,
 };
 
@@ -56,9 +56,9 @@ const LAPSED_KEY: &[Step] = &[
     Write(0, "nav", "honest"),
     Agree(10_000),
     Testify(1, "seen"),
-    Wait(3 * DAY),
+    Night(3 * DAY),
     Testify(1, "seen after the lapse"),
-    Wait(8 * DAY),
+    Night(8 * DAY),
     Steal(Theft {
         key_of: 0,
         label: "forged",

@@ -2,7 +2,7 @@
 
 use crate::scenarios::step::{DAY, MINUTE, Scenario, Step};
 
-use Step::{Agree, Apart, Heal, Nothing, Renew, Testify, Wait, Winner, WinnerOn, Write};
+use Step::{Agree, Apart, Heal, Night, Nothing, Renew, Testify, Wait, Winner, WinnerOn, Write};
 
 /// These scenarios.
 #[must_use]
@@ -44,7 +44,7 @@ const RENEWED: &[Step] = &[
     Agree(10_000),
     Renew(1, 0, 30 * DAY),
     Agree(10_000),
-    Wait(2 * DAY),
+    Night(2 * DAY),
     Write(0, "nav", "two"),
     Agree(10_000),
     Winner("nav", "two"),
@@ -54,7 +54,7 @@ const LAPSED: &[Step] = &[
     Write(0, "nav", "one"),
     Agree(10_000),
     Testify(1, "seen"),
-    Wait(2 * DAY),
+    Night(2 * DAY),
     // Stamped after the end, it does not count; what stood before stays.
     Write(0, "nav", "too late"),
     Write(0, "lidar", "too late as well"),
@@ -62,7 +62,7 @@ const LAPSED: &[Step] = &[
     Winner("nav", "one"),
     Nothing("lidar"),
     Testify(2, "seen late"),
-    Wait(10 * DAY),
+    Night(10 * DAY),
     Agree(10_000),
     Winner("nav", "one"),
     Write(1, "nav", "two"),
@@ -77,14 +77,14 @@ const NOT_ITERATED: &[Step] = &[
     Renew(1, 0, 3 * DAY),
     Renew(0, 1, 3 * DAY),
     Agree(10_000),
-    Wait(2 * DAY),
+    Night(2 * DAY),
     Write(0, "nav", "two"),
     Agree(10_000),
     Winner("nav", "two"),
     Renew(1, 0, 30 * DAY),
     Renew(0, 1, 30 * DAY),
     Agree(10_000),
-    Wait(2 * DAY),
+    Night(2 * DAY),
     Write(0, "nav", "three"),
     Agree(10_000),
     Winner("nav", "two"),
@@ -95,10 +95,10 @@ const AWAY: &[Step] = &[
     Agree(10_000),
     Apart(&[4]),
     Testify(1, "seen"),
-    Wait(3 * DAY),
+    Night(3 * DAY),
     Write(1, "nav", "two"),
     Testify(2, "seen too"),
-    Wait(9 * DAY),
+    Night(9 * DAY),
     WinnerOn(4, "nav", "one"),
     Heal,
     Wait(MINUTE),

@@ -3,8 +3,8 @@
 use crate::scenarios::step::{After, DAY, MINUTE, Says, Scenario, Step, Theft, Who};
 
 use Step::{
-    Agree, Apart, Clock, Crash, Equal, Heal, Near, Nothing, Renew, RootStop, Start, Steal, Stop,
-    Stopped, Testify, Wait, Winner, Write,
+    Agree, Apart, Clock, Crash, Equal, Heal, Near, Night, Nothing, Renew, RootStop, Start, Steal,
+    Stop, Stopped, Testify, Wait, Winner, Write,
 };
 
 /// These scenarios.
@@ -82,7 +82,7 @@ const ITSELF: &[Step] = &[
     Write(0, "nav", "one"),
     Renew(0, 0, 30 * DAY),
     Agree(10_000),
-    Wait(2 * DAY),
+    Night(2 * DAY),
     Write(0, "nav", "two"),
     Agree(10_000),
     Winner("nav", "one"),
@@ -94,7 +94,7 @@ const WEEK: &[Step] = &[
     Testify(1, "seen"),
     Write(0, "nav", "two"),
     Agree(10_000),
-    Wait(2 * DAY),
+    Night(2 * DAY),
     Testify(1, "seen after the end"),
     Agree(10_000),
     Winner("nav", "two"),
@@ -104,10 +104,10 @@ const OLD: &[Step] = &[
     Write(0, "nav", "one"),
     Agree(10_000),
     Testify(1, "seen"),
-    Wait(3 * DAY),
+    Night(3 * DAY),
     Write(0, "nav", "two"),
     Agree(10_000),
-    Wait(7 * DAY),
+    Night(7 * DAY),
     Agree(10_000),
     Winner("nav", "two"),
 ];
