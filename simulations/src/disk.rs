@@ -7,6 +7,8 @@ use regatta_protocol::clock::reference::Floor;
 use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::entry::{Entry, Parcel};
 
+use crate::pulled::store::PulledDisk;
+
 /// What a node has stored.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
@@ -14,6 +16,8 @@ pub struct Disk {
     by_hash: BTreeMap<Hash, u32>,
     floors: Vec<Floor>,
     remembered: Vec<NodeId>,
+    /// What it has of pulled ledgers.
+    pub pulled: PulledDisk,
 }
 
 impl Disk {

@@ -108,9 +108,14 @@ impl Invariants {
 
     /// A node's disk is gone, or an older one is there: what it held and does not hold now is no
     /// copy any more.
-    pub fn disk_lost(&mut self, node: &Node) {
+    pub fn disk_lost(&mut self, index: NodeIndex, node: &Node) {
         let id = node.identity.node;
         self.suspects.insert(id);
+        if node.is_manager() {
+            self.pulls.streams.disk_lost(index, &node.disk.pulled);
+        } else {
+            self.pulls.streams.device_lost(id);
+        }
         for (hash, known) in &mut self.acknowledged {
             if !node.disk.has(hash) {
                 known.holders.remove(&id);

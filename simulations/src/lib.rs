@@ -11,6 +11,7 @@ pub mod large;
 pub mod network;
 pub mod node;
 pub mod plan;
+pub mod pulled;
 pub mod queue;
 pub mod report;
 pub mod run;

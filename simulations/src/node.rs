@@ -20,6 +20,7 @@ use regatta_protocol::trust::statement::Statement;
 use crate::disk::Disk;
 use crate::fleet::{EPOCH, Root};
 use crate::network::NodeIndex;
+use crate::pulled::Pulled;
 
 /// The end of time: nothing is to be woken.
 pub const NEVER: Millis = Millis(u64::MAX);
@@ -33,6 +34,8 @@ pub struct Node {
     pub replica: Option<Replica>,
     /// Who is there; none while it is down.
     pub membership: Option<Membership>,
+    /// Its pulled ledgers; none while it is down, or where a run has none.
+    pub pulled: Option<Pulled>,
     /// What outlasts a crash.
     pub disk: Disk,
     /// An image of the disk that was put aside.
@@ -70,6 +73,7 @@ impl Node {
             identity,
             replica: None,
             membership: None,
+            pulled: None,
             disk: Disk::default(),
             backup: None,
             clock_off_ms: 0,
@@ -130,6 +134,7 @@ impl Node {
     pub fn stop(&mut self) {
         self.replica = None;
         self.membership = None;
+        self.pulled = None;
         self.crash_after = None;
     }
 
@@ -141,12 +146,13 @@ impl Node {
         }
     }
 
-    /// When each machine wants to be woken: the replica, membership.
+    /// When each machine wants to be woken: the replica, membership, the cursor.
     #[must_use]
-    pub fn wakes(&self) -> [Millis; 2] {
+    pub fn wakes(&self) -> [Millis; 3] {
         let replica = self.replica.as_ref().and_then(Machine::wake_at);
         let membership = self.membership.as_ref().and_then(Machine::wake_at);
-        [replica.unwrap_or(NEVER), membership.unwrap_or(NEVER)]
+        let cursor = self.pulled.as_ref().and_then(Pulled::wake_at);
+        [replica, membership, cursor].map(|at| at.unwrap_or(NEVER))
     }
 }
 

@@ -15,6 +15,7 @@ use regatta_protocol::selector::Selector;
 use crate::network::{NodeIndex, Weather};
 use crate::plan::attacks::attack;
 pub use crate::plan::winners::winners_differ;
+use crate::pulled;
 use crate::run::{document, is_writer};
 use crate::world::World;
 
@@ -53,6 +54,10 @@ pub enum Act {
     RestoreBackup,
     /// A manager loses its disk and keeps its key.
     Wipe,
+    /// An agent's disk is put aside, an agent goes back to it, or loses what it had.
+    AgentDisk,
+    /// An agent's store runs short of room.
+    SpaceShort,
     /// A clock is set.
     SetClock,
     /// A member sends entries that nobody signed.
@@ -62,7 +67,7 @@ pub enum Act {
 }
 
 /// How often each happens, of a hundred and some.
-const WEIGHTS: [(Act, u64); 19] = [
+const WEIGHTS: [(Act, u64); 21] = [
     (Act::Write, 40),
     (Act::WriteScoped, 8),
     (Act::WriteSet, 4),
@@ -79,6 +84,8 @@ const WEIGHTS: [(Act, u64); 19] = [
     (Act::Backup, 2),
     (Act::RestoreBackup, 1),
     (Act::Wipe, 1),
+    (Act::AgentDisk, 5),
+    (Act::SpaceShort, 4),
     (Act::SetClock, 3),
     (Act::Forge, 3),
     (Act::Replay, 2),
@@ -106,6 +113,7 @@ pub fn storm(world: &mut World, until: Millis) -> BTreeMap<&'static str, u64> {
     while world.now < until {
         let pause = 200 + world.prng().below(5_000);
         world.run_until(world.now.plus(pause));
+        pulled::produce(world);
         let act = draw(world);
         *happened.entry(act_name(act)).or_default() += 1;
         carry_out(world, act);
@@ -156,7 +164,24 @@ fn carry_out(world: &mut World, act: Act) {
                 world.start(index);
             }
         }
-        Act::Backup | Act::RestoreBackup | Act::Wipe => lose_disk(world, act),
+        Act::Backup | Act::RestoreBackup | Act::Wipe => {
+            if let Some(manager) = writer(world) {
+                lose_disk(world, manager, act);
+            }
+        }
+        Act::AgentDisk | Act::SpaceShort => {
+            let agents = pulled::agents(world);
+            if !world.manner().pulled || agents.is_empty() {
+                return;
+            }
+            let agent = agents[world.prng().below(agents.len() as u64) as usize];
+            match (act, world.prng().below(6)) {
+                (Act::SpaceShort, _) => pulled::space_short(world, agent),
+                (_, 0..3) => lose_disk(world, agent, Act::Backup),
+                (_, 3..5) => lose_disk(world, agent, Act::RestoreBackup),
+                _ => lose_disk(world, agent, Act::Wipe),
+            }
+        }
         Act::SetClock => {
             let node = any(world);
             let span = if world.prng().chance(200_000) {
@@ -347,24 +372,23 @@ fn cut(world: &mut World, act: Act) {
     world.links_changed();
 }
 
-fn lose_disk(world: &mut World, act: Act) {
-    let Some(manager) = writer(world) else { return };
-    let index = manager as usize;
+fn lose_disk(world: &mut World, node: NodeIndex, act: Act) {
+    let index = node as usize;
     match act {
         Act::Backup => world.nodes[index].backup = Some(world.nodes[index].disk.clone()),
         Act::RestoreBackup => {
             if let Some(backup) = world.nodes[index].backup.take() {
-                world.crash(manager);
+                world.crash(node);
                 world.nodes[index].disk = backup;
-                world.invariants.disk_lost(&world.nodes[index]);
-                world.start(manager);
+                world.invariants.disk_lost(node, &world.nodes[index]);
+                world.start(node);
             }
         }
         _ => {
-            world.crash(manager);
+            world.crash(node);
             world.nodes[index].disk = crate::disk::Disk::default();
-            world.invariants.disk_lost(&world.nodes[index]);
-            world.start(manager);
+            world.invariants.disk_lost(node, &world.nodes[index]);
+            world.start(node);
         }
     }
 }
@@ -387,6 +411,8 @@ fn act_name(act: Act) -> &'static str {
         Act::Backup => "backups",
         Act::RestoreBackup => "backups restored",
         Act::Wipe => "disks wiped",
+        Act::AgentDisk => "agents' disks put aside, back or wiped",
+        Act::SpaceShort => "shortages of room",
         Act::SetClock => "clocks set",
         Act::Forge => "forgeries",
         Act::Replay => "replays",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::invariants::{Seen, Violation};
 use crate::network::Carried;
+use crate::pulled::verdict::Figures;
 use crate::run::Spec;
 use crate::steady::Calm;
 use crate::trace::Done;
@@ -25,6 +26,8 @@ pub struct Outcome {
     pub seen: Seen,
     /// How the fleet came to rest after the storm.
     pub calm: Calm,
+    /// What became of what devices wrote for managers to pull, where they did.
+    pub pulled: Option<Figures>,
     /// Who differed in what, and what else was not as it must be in the calm.
     pub disagreement: Vec<String>,
     /// What was broken.
@@ -78,9 +81,10 @@ impl fmt::Display for Outcome {
         let seconds = self.took.as_secs_f64().max(1e-9);
         writeln!(
             out,
-            "  events     {} ({} of membership) in {seconds:.2} s, {:.0} a second",
+            "  events     {} ({} of membership, {} of pulled ledgers) in {seconds:.2} s, {:.0} a second",
             self.done.events,
             self.done.membership,
+            self.done.pulled,
             self.done.events as f64 / seconds
         )?;
         writeln!(out, "  trace      {:016x}", self.done.trace)?;
@@ -93,6 +97,9 @@ impl fmt::Display for Outcome {
         }
         for line in &self.disagreement {
             writeln!(out, "  differs    {line}")?;
+        }
+        if let Some(figures) = &self.pulled {
+            writeln!(out, "  pulled     {figures}")?;
         }
         writeln!(out, "  calm       {}", self.calm)?;
         match self.calm.converged_ms {
@@ -119,6 +126,7 @@ impl fmt::Display for Calm {
             ("pulls", self.pulls_ms),
             ("presence", self.presence_ms),
             ("state equal", self.converged_ms),
+            ("drained", self.drained_ms),
         ];
         for (name, ms) in named {
             match ms {

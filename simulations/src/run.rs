@@ -13,6 +13,7 @@ use regatta_protocol::trust::certificate::Window;
 use crate::fleet::{self, Root};
 use crate::network::{Network, NodeIndex, Weather};
 use crate::node::{self, Node};
+use crate::pulled::{self, verdict};
 use crate::report::Outcome;
 use crate::scheme::Scheme;
 use crate::world::{Manner, World};
@@ -33,6 +34,8 @@ pub struct Spec {
     pub scheme: Scheme,
     /// Whether messages are encoded.
     pub encoded: bool,
+    /// Whether agents write pulled ledgers, and managers read them.
+    pub pulled: bool,
 }
 
 impl Spec {
@@ -47,6 +50,7 @@ impl Spec {
             push: seed % 4 != 3,
             scheme: Scheme::Cheap,
             encoded: nodes <= 20_000,
+            pulled: nodes <= 200,
         }
     }
 }
@@ -95,6 +99,7 @@ pub fn launch_with(spec: &Spec, window: impl Fn(usize) -> Window) -> World {
     let manner = Manner {
         settings,
         encoded: spec.encoded,
+        pulled: spec.pulled,
     };
     let mut world = World::new(root, joined, nodes, network, manner, prng);
     for index in 0..spec.nodes as NodeIndex {
@@ -276,6 +281,10 @@ const EQUAL_WITHIN_MS: u64 = 300_000;
 /// How long it may take to draw the same from it: words on the time that were wrong have to age.
 const AGREE_WITHIN_MS: u64 = 20 * 60_000;
 
+/// How long pulled ledgers may take until all is read and copied: what failed is tried again within
+/// five minutes.
+const DRAINED_WITHIN_MS: u64 = 60 * 60_000;
+
 /// A whole run: launch, storm, calm, agreement, the last checks.
 #[must_use]
 pub fn whole(spec: &Spec, minutes: u64) -> Outcome {
@@ -285,6 +294,7 @@ pub fn whole(spec: &Spec, minutes: u64) -> Outcome {
     let happened = plan::storm(&mut world, SETTLED_AFTER.plus(minutes * 60_000));
     plan::calm(&mut world);
     let over = world.now;
+    pulled::produce_all(&mut world);
     let mut calm = steady::wait(&mut world, EQUAL_WITHIN_MS);
     if calm.equal_ms.is_some() && converge(&mut world, AGREE_WITHIN_MS, true).is_some() {
         calm.converged_ms = Some(world.now.since(over));
@@ -297,6 +307,13 @@ pub fn whole(spec: &Spec, minutes: u64) -> Outcome {
         calm.converged_ms = calm.converged_ms.filter(|_| again.is_some());
         check_complete(&mut world);
     }
+    calm.drained_ms = verdict::drain(&mut world, DRAINED_WITHIN_MS);
+    if let Some(what) = verdict::not_drained(&world) {
+        disagreement.push(what);
+    }
+    if let Some((node, what)) = verdict::wrong(&world) {
+        world.invariants.broken(world.now, node, what);
+    }
     if calm.converged_ms.is_none() {
         disagreement.extend(self::disagreement(&mut world));
     }
@@ -307,6 +324,7 @@ pub fn whole(spec: &Spec, minutes: u64) -> Outcome {
         carried: world.network.carried,
         seen: world.invariants.seen(),
         calm,
+        pulled: spec.pulled.then(|| verdict::figures(&world)),
         disagreement,
         violations: std::mem::take(&mut world.invariants.violations),
         took: started.elapsed(),

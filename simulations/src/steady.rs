@@ -27,6 +27,8 @@ pub struct Calm {
     pub presence_ms: Option<u64>,
     /// All draw the same state.
     pub converged_ms: Option<u64>,
+    /// All that was produced is with managers, counted from when the rest was done.
+    pub drained_ms: Option<u64>,
     /// Copies of entries in the calm, where any were written for it.
     pub copies: Copies,
 }

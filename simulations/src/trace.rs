@@ -1,7 +1,10 @@
 //! A running digest over everything that machines handled, in order: equal seeds, equal traces.
 
+use regatta_protocol::ledger::cursor::CursorEvent;
 use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::replica::Event;
+use regatta_protocol::ledger::spool::SpoolEvent;
+use regatta_protocol::ledger::spool::message::PullMessage;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::membership::MembershipEvent;
 use regatta_protocol::membership::message::MembershipMessage;
@@ -15,6 +18,8 @@ pub struct Done {
     pub events: u64,
     /// Of those, membership's.
     pub membership: u64,
+    /// Of those, spools' and cursors'.
+    pub pulled: u64,
     /// A running digest over all of them, in order.
     pub trace: u64,
 }
@@ -64,6 +69,39 @@ impl Done {
         self.membership += 1;
         self.note(now, node, kind);
     }
+
+    /// A spool handles this.
+    pub fn note_spool(&mut self, now: Millis, node: NodeIndex, event: &SpoolEvent) {
+        let kind = match event {
+            SpoolEvent::Append(_) => 112,
+            SpoolEvent::Received { message, .. } => 144 + pull_message(message),
+            SpoolEvent::Holders(_) => 113,
+            SpoolEvent::SpaceShort { .. } => 114,
+            SpoolEvent::Looked { .. } => 115,
+            SpoolEvent::Corrupt { .. } => 116,
+            SpoolEvent::Served { .. } => 117,
+            SpoolEvent::Lost { .. } => 118,
+            SpoolEvent::Renewed { .. } => 119,
+        };
+        self.pulled += 1;
+        self.note(now, node, kind);
+    }
+
+    /// A cursor handles this.
+    pub fn note_cursor(&mut self, now: Millis, node: NodeIndex, event: &CursorEvent) {
+        let kind = match event {
+            CursorEvent::Open { .. } => 128,
+            CursorEvent::Close { .. } => 129,
+            CursorEvent::Holders(_) => 130,
+            CursorEvent::Reached { .. } => 131,
+            CursorEvent::Lost { .. } => 132,
+            CursorEvent::Received { message, .. } => 144 + pull_message(message),
+            CursorEvent::Stored { .. } => 133,
+            CursorEvent::Wake => 134,
+        };
+        self.pulled += 1;
+        self.note(now, node, kind);
+    }
 }
 
 fn replica_message(message: &Message) -> u64 {
@@ -96,5 +134,20 @@ fn membership_message(message: &MembershipMessage) -> u64 {
         MembershipMessage::NeighbourAnswer { .. } => 10,
         MembershipMessage::NeighbourLeave { .. } => 11,
         MembershipMessage::Doubt { .. } => 12,
+    }
+}
+
+fn pull_message(message: &PullMessage) -> u64 {
+    match message {
+        PullMessage::Pull { .. } => 0,
+        PullMessage::Batch { .. } => 1,
+        PullMessage::Standing { .. } => 2,
+        PullMessage::Acknowledge { .. } => 3,
+        PullMessage::News { .. } => 4,
+        PullMessage::Offer { .. } => 5,
+        PullMessage::Fetch { .. } => 6,
+        PullMessage::Copy { .. } => 7,
+        PullMessage::Copied { .. } => 8,
+        PullMessage::Inquire { .. } => 9,
     }
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use regatta_protocol::codec;
 use regatta_protocol::ledger::message::Message;
+use regatta_protocol::ledger::spool::message::PullMessage;
 use regatta_protocol::membership::message::MembershipMessage;
 
 /// A message of one of the machines.
@@ -13,6 +14,8 @@ pub enum Packet {
     Replica(Message),
     /// Between memberships.
     Membership(MembershipMessage),
+    /// Between spools and cursors, and among cursors.
+    Pull(PullMessage),
 }
 
 /// Which machine a frame is for, as its first byte says.
@@ -22,6 +25,8 @@ pub enum Stream {
     Replica,
     /// [`Packet::Membership`].
     Membership,
+    /// [`Packet::Pull`].
+    Pull,
 }
 
 /// A packet on its way; copies to several receivers share it.
@@ -41,12 +46,14 @@ impl Packet {
             let bytes = match &self {
                 Self::Replica(message) => codec::encoded_len(message),
                 Self::Membership(message) => codec::encoded_len(message),
+                Self::Pull(message) => codec::encoded_len(message),
             };
             return (Frame::Counted(Rc::new(self)), bytes + 1);
         }
         let (stream, bytes) = match &self {
             Self::Replica(message) => (Stream::Replica, codec::encode(message)),
             Self::Membership(message) => (Stream::Membership, codec::encode(message)),
+            Self::Pull(message) => (Stream::Pull, codec::encode(message)),
         };
         let length = bytes.len() + 1;
         (Frame::Bytes(stream, Rc::new(bytes)), length)
@@ -64,6 +71,7 @@ impl Frame {
             Self::Bytes(stream, bytes) => match stream {
                 Stream::Replica => codec::decode(&bytes).map(Packet::Replica),
                 Stream::Membership => codec::decode(&bytes).map(Packet::Membership),
+                Stream::Pull => codec::decode(&bytes).map(Packet::Pull),
             }
             .map_err(|_| stream),
         }

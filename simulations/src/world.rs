@@ -6,12 +6,14 @@
 
 mod links;
 mod perform;
+mod pulled;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use regatta_protocol::ident::NodeId;
+use regatta_protocol::ledger::cursor::CursorEvent;
 use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::ledger::replica::{Effect, Event, Role, Settings};
@@ -25,6 +27,7 @@ use crate::fleet::Root;
 use crate::invariants::Invariants;
 use crate::network::{Network, NodeIndex};
 use crate::node::{self, NEVER, Node};
+use crate::pulled::PulledEvent;
 use crate::queue::Queue;
 use crate::trace::Done;
 use crate::wire::{Frame, Packet, Stream};
@@ -35,7 +38,7 @@ pub(crate) const NOTICED_AFTER_MS: u64 = 8_000;
 const REDIAL_MS: u64 = 2_000;
 
 /// What will happen.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Pending {
     Deliver {
         to: NodeIndex,
@@ -44,6 +47,12 @@ enum Pending {
         frame: Frame,
     },
     Wake(NodeIndex),
+    /// The store of a node's pulled ledgers answers.
+    Answered {
+        node: NodeIndex,
+        start: u32,
+        event: Box<PulledEvent>,
+    },
     /// A dial arrives.
     Opened {
         dialler: NodeIndex,
@@ -67,10 +76,11 @@ enum Pending {
 }
 
 /// What one machine of a node has to tell another.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Follow {
     Replica(Event),
     Membership(MembershipEvent),
+    Pulled(PulledEvent),
 }
 
 /// How a run is carried out.
@@ -80,6 +90,8 @@ pub struct Manner {
     pub settings: Settings,
     /// Whether messages are encoded and decoded, or handed over with their bytes counted.
     pub encoded: bool,
+    /// Whether agents write pulled ledgers, and managers read them.
+    pub pulled: bool,
 }
 
 /// Everything there is.
@@ -223,6 +235,7 @@ impl World {
         let neighbours = node.disk.remembered().to_vec();
         let is_manager = node.is_manager();
         self.invariants.started(index, &self.nodes[index as usize]);
+        self.start_pulled(index);
         self.handle(index, clock);
         self.tell(index, MembershipEvent::Clock { wall });
         self.tell_roster(index);
@@ -306,6 +319,7 @@ impl World {
                 self.deliver(to, from, session, frame);
             }
             Pending::Wake(node) => self.wake(node),
+            Pending::Answered { node, start, event } => self.answered(node, start, *event),
             Pending::Opened { dialler, to } => self.open(dialler, to),
             Pending::NotOpened { dialler, to } => {
                 let peer = self.nodes[to as usize].identity.node;
@@ -327,13 +341,16 @@ impl World {
         if node.place.wake_at > self.now {
             return;
         }
-        let [replica, membership] = node.wakes();
+        let [replica, membership, cursor] = node.wakes();
         node.place.wake_at = NEVER;
         if replica <= self.now {
             self.handle(index, Event::Wake);
         }
         if membership <= self.now {
             self.tell(index, MembershipEvent::Wake);
+        }
+        if cursor <= self.now {
+            self.tell_pulled(index, PulledEvent::Cursor(CursorEvent::Wake));
         }
         let next = self.nodes[index as usize]
             .wakes()
@@ -362,8 +379,9 @@ impl World {
             Ok(Packet::Membership(message)) => {
                 self.tell(to, MembershipEvent::Received { from, message });
             }
+            Ok(Packet::Pull(message)) => self.pull_message(to, from, message),
             Err(Stream::Replica) => self.handle(to, Event::Malformed { from }),
-            Err(Stream::Membership) => {}
+            Err(Stream::Membership | Stream::Pull) => {}
         }
     }
 
@@ -384,6 +402,7 @@ impl World {
             match follow {
                 Follow::Replica(event) => self.replica(index, event),
                 Follow::Membership(event) => self.membership(index, event),
+                Follow::Pulled(event) => self.pulled(index, event),
             }
         }
     }
@@ -452,6 +471,7 @@ impl World {
             self.chance.roster = roster.into();
         }
         let managers = Arc::clone(&self.chance.roster);
+        self.holders_changed(index, &managers);
         self.tell(index, MembershipEvent::Roster { managers });
     }
 

@@ -9,17 +9,23 @@ use regatta_protocol::membership::{HangUpReason, MembershipEffect};
 use crate::invariants::Invariants;
 use crate::network::NodeIndex;
 use crate::node::Node;
+use crate::pulled::check::Streams;
 
-/// By manager: the devices that it was told to pull from.
-#[derive(Clone, Debug, Default)]
-pub struct Pulls(BTreeMap<NodeId, BTreeSet<NodeId>>);
+/// Who pulls from whom, and what came of it.
+#[derive(Debug, Default)]
+pub struct Pulls {
+    /// By manager: the devices that it was told to pull from.
+    told: BTreeMap<NodeId, BTreeSet<NodeId>>,
+    /// The ledgers that are pulled.
+    pub streams: Streams,
+}
 
 impl Pulls {
     /// How many managers pull from each device.
     #[must_use]
     pub fn by_device(&self) -> BTreeMap<NodeId, BTreeSet<NodeId>> {
         let mut pullers: BTreeMap<NodeId, BTreeSet<NodeId>> = BTreeMap::new();
-        for (manager, devices) in &self.0 {
+        for (manager, devices) in &self.told {
             for device in devices {
                 pullers.entry(*device).or_default().insert(*manager);
             }
@@ -31,7 +37,7 @@ impl Pulls {
 impl Invariants {
     /// A node is down: it pulls from nobody.
     pub fn stopped(&mut self, node: NodeId) {
-        self.pulls.0.remove(&node);
+        self.pulls.told.remove(&node);
     }
 
     /// Looks at an effect of membership before it is performed.
@@ -45,11 +51,11 @@ impl Invariants {
         let me = node.identity.node;
         let broken = match effect {
             MembershipEffect::StartPulling { device } => {
-                let new = self.pulls.0.entry(me).or_default().insert(*device);
+                let new = self.pulls.told.entry(me).or_default().insert(*device);
                 (!new).then(|| format!("I5: told twice to pull from {device:?}"))
             }
             MembershipEffect::StopPulling { device } => {
-                let known = self.pulls.0.entry(me).or_default().remove(device);
+                let known = self.pulls.told.entry(me).or_default().remove(device);
                 (!known).then(|| format!("I5: told to stop a pull from {device:?} that was none"))
             }
             MembershipEffect::HangUp {

@@ -94,6 +94,7 @@ pub fn play(scenario: &Scenario, seed: u64, scheme: Scheme) -> Played {
         push: !seed.is_multiple_of(4),
         scheme,
         encoded: true,
+        pulled: false,
     };
     let lives = scenario.lives;
     let world = run::launch_with(&spec, |index| {
@@ -220,7 +221,9 @@ impl Play {
             _ => crate::disk::Disk::default(),
         };
         self.world.nodes[who].disk = backup;
-        self.world.invariants.disk_lost(&self.world.nodes[who]);
+        self.world
+            .invariants
+            .disk_lost(who as NodeIndex, &self.world.nodes[who]);
         self.world.start(who as NodeIndex);
     }
 

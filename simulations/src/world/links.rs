@@ -97,6 +97,7 @@ impl World {
             lan: site.is_some() && site == other.place.site,
         };
         self.handle(node, Event::PeerUp(info));
+        self.reached(node, info.node);
         self.tell(node, connected);
     }
 
@@ -109,6 +110,7 @@ impl World {
         let is_told = self.nodes[node as usize].place.dials.contains(&peer);
         let id = self.nodes[peer as usize].identity.node;
         self.handle(node, Event::PeerDown(id));
+        self.lost(node, id);
         self.tell(node, MembershipEvent::Disconnected { peer: id });
         if is_told {
             self.queue

@@ -43,6 +43,7 @@ impl World {
                     .place_of(&peer)
                     .is_some_and(|place| self.hang_up(index, place))
                 {
+                    self.lost(index, peer);
                     self.follow(Follow::Replica(Event::PeerDown(peer)));
                     self.follow(Follow::Membership(MembershipEvent::Disconnected { peer }));
                 }
@@ -56,6 +57,7 @@ impl World {
                     self.chance.roster = roster.into();
                 }
                 let managers = self.chance.roster.clone();
+                self.holders_changed(index, &managers);
                 self.follow(Follow::Membership(MembershipEvent::Roster { managers }));
             }
             Effect::NewsHops { peer, hops } => {
@@ -85,6 +87,7 @@ impl World {
                     .place_of(&peer)
                     .is_some_and(|place| self.hang_up(index, place))
                 {
+                    self.lost(index, peer);
                     self.follow(Follow::Replica(Event::PeerDown(peer)));
                 }
             }
@@ -97,9 +100,9 @@ impl World {
                 self.follow(Follow::Replica(Event::Feeder(feeder)));
             }
             MembershipEffect::Remember { neighbours } => node.disk.store_remembered(neighbours),
-            MembershipEffect::StartPulling { .. }
-            | MembershipEffect::StopPulling { .. }
-            | MembershipEffect::PresenceChanged { .. }
+            MembershipEffect::StartPulling { device } => self.open_streams(index, device, true),
+            MembershipEffect::StopPulling { device } => self.open_streams(index, device, false),
+            MembershipEffect::PresenceChanged { .. }
             | MembershipEffect::PresencesChanged { .. }
             | MembershipEffect::Misbehaved { .. } => {}
         }
@@ -115,7 +118,7 @@ impl World {
         }
     }
 
-    fn follow(&mut self, follow: Follow) {
+    pub(super) fn follow(&mut self, follow: Follow) {
         self.chance.follow.push_back(follow);
     }
 
