@@ -290,7 +290,27 @@ impl StreamState {
             }
             upper = upper.min(base.number);
         }
-        found
+        let shared = self.first_shared(wanted);
+        let earlier = |shared: &(u32, Span)| found.is_none_or(|(_, it)| shared.1.from < it.from);
+        shared.filter(earlier).or(found)
+    }
+
+    /// The same for what an earlier generation has and the present one lists as elsewhere: an image
+    /// that came back after a wipe goes on with incarnations that were read before the wipe.
+    fn first_shared(&self, wanted: Span) -> Option<(u32, Span)> {
+        let present = &self.timeline.extent;
+        let past = self.past.iter();
+        past.filter(|past| present.starts.has(past.cursor.incarnation))
+            .filter_map(|past| {
+                let end = present.end_of(past.cursor.incarnation);
+                let region = Span {
+                    from: wanted.from.max(past.base.number + 1),
+                    to: wanted.to.min(past.cursor.number).min(end.number),
+                };
+                let span = first_outside(region, past.elsewhere.clone())?;
+                Some((past.generation, span))
+            })
+            .min_by_key(|(_, span)| span.from)
     }
 
     /// What follows from where the device stands.

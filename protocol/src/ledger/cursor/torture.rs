@@ -173,6 +173,33 @@ fn a_device_that_loses_its_disk_loses_nothing_that_managers_hold() {
 }
 
 #[test]
+fn what_was_read_before_a_wipe_is_shared_when_an_image_from_before_it_comes_back() {
+    let mut world = World::new(1, 2);
+    let write = |world: &mut World, entries: u64| {
+        (0..entries).for_each(|_| world.append(100));
+        world.run(HOUR_MS);
+    };
+    write(&mut world, 7);
+    let image = (world.device.clone(), world.issued.clone());
+    write(&mut world, 4);
+    world.device = DeviceDisk::default();
+    world.start_device();
+    write(&mut world, 15);
+    (world.device, world.issued) = image;
+    world.start_device();
+    write(&mut world, 15);
+    for reader in &world.readers {
+        let stream = reader.cursor.stream(&LEDGER).expect("an open stream");
+        assert_eq!(
+            stream.timeline.totals().delivered,
+            22,
+            "{}",
+            describe(&world)
+        );
+    }
+}
+
+#[test]
 #[ignore = "as many seeds as REGATTA_SEEDS says, for when there is time"]
 fn many_seeds() {
     let seeds = std::env::var("REGATTA_SEEDS").ok();

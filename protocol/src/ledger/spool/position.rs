@@ -186,7 +186,8 @@ impl Extent {
         }
     }
 
-    fn end_of(&self, incarnation: Incarnation) -> Position {
+    /// The last position that `incarnation` issued.
+    pub(in crate::ledger) fn end_of(&self, incarnation: Incarnation) -> Position {
         let list = self.starts.list();
         list.iter()
             .position(|start| start.incarnation == incarnation)
