@@ -7,10 +7,10 @@ use std::time::Instant;
 use clap::Parser;
 use regatta_protocol::limits::DAY_MS;
 use regatta_simulations::large;
-use regatta_simulations::report::Outcome;
 use regatta_simulations::run::{self, Spec};
 use regatta_simulations::scenarios::{self, player};
 use regatta_simulations::scheme::Scheme;
+use regatta_simulations::sessions;
 
 /// Simulates whole fleets from seeds; a failing seed prints the command that replays it.
 #[derive(Debug, Parser)]
@@ -40,6 +40,9 @@ struct Arguments {
     /// Play scenarios instead of storms: all of them with each seed, or those whose name has this.
     #[arg(long, num_args = 0..=1, default_missing_value = "")]
     scenarios: Option<String>,
+    /// No fleet: channels between members, with an attacker on every link.
+    #[arg(long)]
+    sessions: bool,
     /// Real Ed25519 signatures instead of cheap ones.
     #[arg(long)]
     real_signatures: bool,
@@ -53,38 +56,40 @@ fn main() -> ExitCode {
     if let Some(part) = &arguments.scenarios {
         return exit_code(play(&arguments, part));
     }
-    if let Some(seed) = arguments.seed {
-        let outcome = one(&arguments, seed);
-        println!("{outcome}");
-        return exit_code(outcome.is_good());
-    }
-    let mut ran = 0_u64;
-    let mut events = 0_u64;
+    let many = arguments.seed.is_none();
+    let (mut ran, mut events) = (0_u64, 0_u64);
     let started = Instant::now();
-    for seed in arguments.from.. {
-        if arguments.seeds.is_some_and(|seeds| ran >= seeds) {
+    for seed in arguments.seed.unwrap_or(arguments.from).. {
+        if arguments.seeds.is_some_and(|seeds| ran >= seeds) || (!many && ran > 0) {
             break;
         }
-        let outcome = one(&arguments, seed);
+        let told = one(&arguments, seed);
         ran += 1;
-        events += outcome.events();
-        if !outcome.is_good() {
-            println!("{outcome}");
+        events += told.events;
+        if !many || !told.good {
+            println!("{}", told.text);
+        }
+        if !told.good {
             println!("replay: {}", replay(&arguments, seed));
             return exit_code(false);
         }
-        if ran.is_multiple_of(100) {
-            println!(
-                "{ran} seeds, {events} events, all good, {:.0?}",
-                started.elapsed()
-            );
+        if many && ran.is_multiple_of(100) {
+            let took = started.elapsed();
+            println!("{ran} seeds, {events} events, all good, {took:.0?}");
         }
     }
-    println!(
-        "{ran} seeds, {events} events, all good, {:.1?}",
-        started.elapsed()
-    );
+    if many {
+        let took = started.elapsed();
+        println!("{ran} seeds, {events} events, all good, {took:.1?}");
+    }
     exit_code(true)
+}
+
+/// What came of one seed.
+struct Told {
+    text: String,
+    good: bool,
+    events: u64,
 }
 
 /// One entry to a large fleet, one partition, its healing; what each takes.
@@ -171,7 +176,15 @@ fn play(arguments: &Arguments, part: &str) -> bool {
     good
 }
 
-fn one(arguments: &Arguments, seed: u64) -> Outcome {
+fn one(arguments: &Arguments, seed: u64) -> Told {
+    if arguments.sessions {
+        let outcome = sessions::run(seed, arguments.minutes);
+        return Told {
+            text: outcome.to_string(),
+            good: outcome.is_good(),
+            events: outcome.events,
+        };
+    }
     let nodes = arguments.nodes as usize;
     let mut spec = Spec::of_seed(seed, nodes);
     if let Some(managers) = arguments.managers {
@@ -180,7 +193,12 @@ fn one(arguments: &Arguments, seed: u64) -> Outcome {
     if arguments.real_signatures {
         spec.scheme = Scheme::Real;
     }
-    run::whole(&spec, arguments.minutes.min(30 * DAY_MS / 60_000))
+    let outcome = run::whole(&spec, arguments.minutes.min(30 * DAY_MS / 60_000));
+    Told {
+        text: outcome.to_string(),
+        good: outcome.is_good(),
+        events: outcome.events(),
+    }
 }
 
 fn replay(arguments: &Arguments, seed: u64) -> String {
@@ -190,6 +208,9 @@ fn replay(arguments: &Arguments, seed: u64) -> String {
     );
     if let Some(managers) = arguments.managers {
         command += &format!(" --managers {managers}");
+    }
+    if arguments.sessions {
+        command += " --sessions";
     }
     if arguments.real_signatures {
         command += " --real-signatures";
