@@ -9,6 +9,8 @@ use super::world::{World, index};
 const WARM_S: u64 = 40;
 /// Long enough for rekeys and one renewal.
 const QUIET_S: u64 = 75 * 60;
+/// In quiet a node looks round less often; its machines wake when they ask to.
+const QUIET_STEP_S: u64 = 5;
 
 impl World {
     /// No more faults; in time everybody talks to everybody, and goes on doing so.
@@ -18,7 +20,7 @@ impl World {
         }
         self.counts.calm = true;
         for _ in 0..WARM_S {
-            self.second();
+            self.pass(1);
             self.everybody_talks();
         }
         self.run_until(self.now.plus(HANDSHAKE_MS_MAX));
@@ -26,12 +28,12 @@ impl World {
         self.redial(1_000_000);
         self.run_until(self.now.plus(1_000));
         self.all_are_open();
-        for second in 0..QUIET_S {
-            self.second();
-            if second % 97 == 0 {
+        for step in 0..QUIET_S / QUIET_STEP_S {
+            self.pass(QUIET_STEP_S);
+            if step % 19 == 0 {
                 self.everybody_talks();
             }
-            if second % 300 == 299 {
+            if step % 60 == 59 {
                 self.all_are_open();
             }
             if !self.rules.violations.is_empty() {
@@ -42,8 +44,8 @@ impl World {
         self.all_is_heard();
     }
 
-    fn second(&mut self) {
-        self.run_until(self.now.plus(1_000));
+    fn pass(&mut self, seconds: u64) {
+        self.run_until(self.now.plus(seconds * 1_000));
         self.look_round();
         self.redial(1_000_000);
     }

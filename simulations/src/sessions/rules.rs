@@ -53,16 +53,11 @@ struct History {
     early: Vec<Early>,
     early_taken: bool,
     sent: Vec<Item>,
+    /// Keys changed, both ways: in `sent`, and in what was taken of the partner's.
+    epochs: [u64; 2],
     taken: usize,
     /// First use of the key that it sends under now.
     first_used: Option<Millis>,
-}
-
-impl History {
-    fn epoch(items: &[Item]) -> u64 {
-        let rekeys = items.iter().filter(|item| matches!(item, Item::Rekey(_)));
-        rekeys.count() as u64
-    }
 }
 
 /// A first message that came, and what was made of it.
@@ -129,6 +124,7 @@ impl Rules {
             early,
             early_taken: false,
             sent: Vec::new(),
+            epochs: [0; 2],
             taken: 0,
             first_used: None,
         };
@@ -293,7 +289,8 @@ impl Rules {
         match item {
             Item::Rekey(epoch) => {
                 here.first_used = None;
-                if History::epoch(&here.sent) != epoch {
+                here.epochs[0] += 1;
+                if here.epochs[0] != epoch {
                     self.broken(node, format!("I3: {end:?} skipped to key {epoch}"));
                 }
             }
@@ -318,6 +315,7 @@ impl Rules {
         let node = here.who.node;
         let place = here.taken;
         here.taken += 1;
+        here.epochs[1] += u64::from(matches!(item, Item::Rekey(_)));
         let partner = here.partner;
         let sent = partner.and_then(|partner| self.ends.get(&partner)?.sent.get(place).copied());
         if sent != Some(item) {
@@ -363,13 +361,11 @@ impl Rules {
                 ));
             }
             let sending = channel.sending(clock).map(|key| key.epoch);
-            if sending != Some(History::epoch(&here.sent)) {
+            if sending != Some(here.epochs[0]) {
                 wrong.push(format!("I3: {end:?} sends under key {sending:?}"));
             }
-            let partner = here.partner.and_then(|partner| self.ends.get(&partner));
-            let taken = partner.and_then(|partner| partner.sent.get(..here.taken));
             let receiving = channel.receiving(clock).map(|key| key.epoch);
-            if receiving != taken.map(History::epoch) {
+            if receiving != Some(here.epochs[1]) {
                 wrong.push(format!("I3: {end:?} receives under key {receiving:?}"));
             }
         }
