@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::Parser;
 use regatta_protocol::limits::DAY_MS;
 use regatta_simulations::large;
+use regatta_simulations::pulled::scenes;
 use regatta_simulations::run::{self, Spec};
 use regatta_simulations::scenarios::{self, player};
 use regatta_simulations::scheme::Scheme;
@@ -43,6 +44,10 @@ struct Arguments {
     /// No fleet: channels between members, with an attacker on every link.
     #[arg(long)]
     sessions: bool,
+    /// Play the scenes of pulled ledgers: a device away for thirty days, a day without managers, a
+    /// liar.
+    #[arg(long)]
+    backlogs: bool,
     /// Real Ed25519 signatures instead of cheap ones.
     #[arg(long)]
     real_signatures: bool,
@@ -52,6 +57,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.large {
         return exit_code(large(&arguments));
+    }
+    if arguments.backlogs {
+        return exit_code(backlogs(arguments.seed.unwrap_or(arguments.from)));
     }
     if let Some(part) = &arguments.scenarios {
         return exit_code(play(&arguments, part));
@@ -90,6 +98,18 @@ struct Told {
     text: String,
     good: bool,
     events: u64,
+}
+
+/// Plays the scenes of pulled ledgers; true where all held.
+fn backlogs(seed: u64) -> bool {
+    [scenes::liar, scenes::managers_gone, scenes::thirty_days]
+        .iter()
+        .all(|scene| {
+            let started = Instant::now();
+            let played = scene(seed);
+            println!("{played} ({:.1?})", started.elapsed());
+            played.violations.is_empty()
+        })
 }
 
 /// One entry to a large fleet, one partition, its healing; what each takes.

@@ -4,6 +4,7 @@
 //! streams of all devices. Membership says who pulls, the other managers take copies.
 
 pub mod check;
+pub mod scenes;
 pub mod store;
 pub mod verdict;
 

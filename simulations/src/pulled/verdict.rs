@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use regatta_protocol::ledger::entry::LedgerId;
+use regatta_protocol::ledger::entry::{LedgerId, LedgerKind};
 use regatta_protocol::ledger::spool::Spool;
 
 use crate::network::NodeIndex;
@@ -45,6 +45,14 @@ pub fn figures(world: &World) -> Figures {
         }
     }
     figures
+}
+
+/// Entries that devices still keep of one kind of ledger.
+#[must_use]
+pub fn held_of(world: &World, kind: LedgerKind) -> u64 {
+    let pulled = world.nodes.iter().flat_map(|node| node.pulled.iter());
+    let spools = pulled.filter_map(|pulled| pulled.spools.get(&kind));
+    spools.map(Spool::held).sum()
 }
 
 /// The first stream that is not through yet: something is still held on the device, or a manager has

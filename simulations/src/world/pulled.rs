@@ -31,6 +31,11 @@ impl World {
         self.follow_up(index);
     }
 
+    /// Sends what somebody made up about a pulled ledger, over a connection that is open.
+    pub fn inject_pull(&mut self, from: NodeIndex, to: NodeIndex, message: PullMessage) {
+        self.send(from, &[to], Packet::Pull(message));
+    }
+
     pub(super) fn pulled(&mut self, index: NodeIndex, event: PulledEvent) {
         let now = self.now;
         let Some(pulled) = self.nodes[index as usize].pulled.as_mut() else {
