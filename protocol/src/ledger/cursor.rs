@@ -312,6 +312,7 @@ impl Cursor {
         }
         let mut state = Box::new(stream.state.clone());
         state.timeline.extend(&walk);
+        state.overtake();
         let items = walk.items.clone();
         Ok((Outcome::Store(state, items), walk))
     }

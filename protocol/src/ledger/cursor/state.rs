@@ -2,18 +2,20 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::Wire;
+use crate::codec::{self, Wire};
 use crate::ident::{Hash, Incarnation};
 use crate::ledger::cursor::check::Walk;
 use crate::ledger::entry::LedgerId;
-use crate::ledger::spool::position::{Extent, Place, Position, Span};
-use crate::ledger::spool::statement::{GapReason, Standing, Statement};
+use crate::ledger::spool::position::{Extent, Place, Position, Span, Starts};
+use crate::ledger::spool::statement::{GapReason, Standing, Statement, Word};
 use crate::limits::SPOOL_STARTS_MAX;
 
 /// Ranges that other managers hold and this one does not; beyond it, it reads no further.
 const ELSEWHERE_MAX: usize = 64;
 /// Gaps remembered by number; all are in the store, and counted.
 const RECENT_GAPS_MAX: usize = 32;
+/// Incarnations remembered as ended.
+const RETIRED_MAX: usize = 4 * SPOOL_STARTS_MAX;
 /// Earlier generations remembered with their totals.
 const PAST_MAX: usize = 16;
 
@@ -313,6 +315,33 @@ impl StreamState {
             .min_by_key(|(_, span)| span.from)
     }
 
+    /// Ends what the device named in its last word, once something is read that it did not know then.
+    pub(super) fn overtake(&mut self) {
+        let (word, read) = (self.standing.clone(), self.timeline.extent.starts.clone());
+        self.end_unread(word.as_ref(), &read);
+    }
+
+    /// Ends incarnations that a word of the device named and that were never read, once `known` has
+    /// one that this word did not know: else that word would be news again, from a manager that kept
+    /// it.
+    fn end_unread(&mut self, word: Option<&Statement>, known: &Starts) {
+        let word = word.map(|word| codec::decode(&word.bytes));
+        let Some(Ok(Word::Standing(word))) = word else {
+            return;
+        };
+        let said = &word.extent.starts;
+        if known.list().iter().all(|start| said.has(start.incarnation)) {
+            return;
+        }
+        for start in said.list() {
+            if !known.has(start.incarnation) && !self.retired.contains(&start.incarnation) {
+                self.retired.push(start.incarnation);
+            }
+        }
+        let excess = self.retired.len().saturating_sub(RETIRED_MAX);
+        self.retired.drain(..excess);
+    }
+
     /// What follows from where the device stands.
     pub(super) fn judge(&self, standing: &Standing, statement: &Statement) -> Verdict {
         let device = &standing.extent;
@@ -320,6 +349,7 @@ impl StreamState {
             Place::Within | Place::Behind if self.is_back(device) => {
                 let mut next = self.clone();
                 next.retired.retain(|i| !device.starts.has(*i));
+                next.end_unread(self.standing.as_ref(), &device.starts);
                 next.standing = Some(statement.clone());
                 Verdict::Back(Box::new(next))
             }
@@ -328,6 +358,7 @@ impl StreamState {
                 let mut next = self.clone();
                 next.timeline.jump(device);
                 next.retired.retain(|i| !device.starts.has(*i));
+                next.end_unread(self.standing.as_ref(), &device.starts);
                 next.standing = Some(statement.clone());
                 Verdict::Behind(Box::new(next))
             }
@@ -392,9 +423,10 @@ impl StreamState {
         let starts = device.starts.up_to(base.number);
         let ended = before.extent.starts.list().iter().map(|s| s.incarnation);
         next.retired.extend(ended);
+        next.end_unread(self.standing.as_ref(), &device.starts);
         // An old disk may be back: then what it has is the present again.
         next.retired.retain(|i| !device.starts.has(*i));
-        let excess = next.retired.len().saturating_sub(4 * SPOOL_STARTS_MAX);
+        let excess = next.retired.len().saturating_sub(RETIRED_MAX);
         next.retired.drain(..excess);
         next.generation = self.generation.saturating_add(1);
         next.standing = Some(statement.clone());
@@ -410,5 +442,51 @@ impl StreamState {
             next.timeline.jump(device);
         }
         (next, cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StreamState, Verdict};
+    use crate::ident::{Hash, Incarnation};
+    use crate::ledger::cursor::fixture::{Cheap, FLEET, KEY, LEDGER};
+    use crate::ledger::spool::position::{Extent, Position, Starts};
+    use crate::ledger::spool::statement::{Standing, Statement, Word};
+
+    fn extent(runs: &[(u8, u64)]) -> Extent {
+        let mut extent = Extent::default();
+        let mut starts = Starts::default();
+        for (id, number) in runs {
+            let incarnation = Incarnation([*id; 8]);
+            starts.note(incarnation, extent.head);
+            extent.head = Position {
+                incarnation,
+                number: *number,
+                hash: Hash([*id; 32]),
+            };
+        }
+        Extent { starts, ..extent }
+    }
+
+    #[test]
+    fn a_word_of_a_life_that_was_never_read_is_not_news_twice() {
+        let mut state = StreamState::new(LEDGER);
+        state.timeline.extent = extent(&[(1, 37)]);
+        state.timeline.delivered = 37;
+        // The device was wiped, and wrote something that nobody read.
+        let wiped = Standing {
+            ledger: LEDGER,
+            asked: state.timeline.cursor(),
+            extent: extent(&[(2, 3)]),
+        };
+        let signed = Statement::write(&Word::Standing(wiped.clone()), &FLEET, &Cheap(KEY));
+        let Verdict::Lost(mut state, _) = state.judge(&wiped, &signed) else {
+            panic!("a wiped device opens a generation");
+        };
+        // An image from before came back and goes on; another manager still has the old word.
+        state.timeline.extent = extent(&[(1, 9), (3, 10)]);
+        state.timeline.delivered = 10;
+        state.overtake();
+        assert!(matches!(state.judge(&wiped, &signed), Verdict::Nothing));
     }
 }
