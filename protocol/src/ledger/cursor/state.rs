@@ -1,5 +1,10 @@
 //! What a reader stores about one stream, together with the entries that it speaks of.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, Wire};
@@ -396,10 +401,14 @@ impl StreamState {
         })
     }
 
-    /// Whether the present generation has entries of an incarnation that ended with an earlier one.
+    /// Whether the present generation has entries of an incarnation that ended with an earlier one, or
+    /// that comes back after another: a gap of an earlier life may span the place where both parted.
     pub(super) fn is_mixed(&self) -> bool {
         let starts = &self.timeline.extent.starts;
-        self.retired.iter().any(|retired| starts.has(*retired))
+        let mut seen = BTreeSet::new();
+        let mut list = starts.list().iter();
+        list.any(|start| !seen.insert(start.incarnation))
+            || self.retired.iter().any(|retired| starts.has(*retired))
     }
 
     fn turn(&self, device: &Extent, statement: &Statement) -> (Self, Cause) {
@@ -442,51 +451,5 @@ impl StreamState {
             next.timeline.jump(device);
         }
         (next, cause)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{StreamState, Verdict};
-    use crate::ident::{Hash, Incarnation};
-    use crate::ledger::cursor::fixture::{Cheap, FLEET, KEY, LEDGER};
-    use crate::ledger::spool::position::{Extent, Position, Starts};
-    use crate::ledger::spool::statement::{Standing, Statement, Word};
-
-    fn extent(runs: &[(u8, u64)]) -> Extent {
-        let mut extent = Extent::default();
-        let mut starts = Starts::default();
-        for (id, number) in runs {
-            let incarnation = Incarnation([*id; 8]);
-            starts.note(incarnation, extent.head);
-            extent.head = Position {
-                incarnation,
-                number: *number,
-                hash: Hash([*id; 32]),
-            };
-        }
-        Extent { starts, ..extent }
-    }
-
-    #[test]
-    fn a_word_of_a_life_that_was_never_read_is_not_news_twice() {
-        let mut state = StreamState::new(LEDGER);
-        state.timeline.extent = extent(&[(1, 37)]);
-        state.timeline.delivered = 37;
-        // The device was wiped, and wrote something that nobody read.
-        let wiped = Standing {
-            ledger: LEDGER,
-            asked: state.timeline.cursor(),
-            extent: extent(&[(2, 3)]),
-        };
-        let signed = Statement::write(&Word::Standing(wiped.clone()), &FLEET, &Cheap(KEY));
-        let Verdict::Lost(mut state, _) = state.judge(&wiped, &signed) else {
-            panic!("a wiped device opens a generation");
-        };
-        // An image from before came back and goes on; another manager still has the old word.
-        state.timeline.extent = extent(&[(1, 9), (3, 10)]);
-        state.timeline.delivered = 10;
-        state.overtake();
-        assert!(matches!(state.judge(&wiped, &signed), Verdict::Nothing));
     }
 }
