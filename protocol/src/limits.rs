@@ -30,11 +30,11 @@ pub const LABELS_MAX: usize = 32;
 pub const NAME_BYTES_MAX: usize = 64;
 /// Heads that one revision may replace.
 pub const REPLACES_MAX: usize = 16;
-/// Neighbours that a request for a body may pass.
+/// Links that a request for a body may pass: four reach, five do not.
 pub const BODY_HOPS_MAX: u8 = 4;
 /// Leaves of one ledger: restored backups and forks; beyond it the ledger is `saturated`.
 pub const LEAVES_MAX: usize = 32;
-/// Entries of a forked ledger that are kept beyond its first fork.
+/// Numbers of a stopped hand that are kept beyond the last that an order lets count.
 pub const FORKED_ENTRIES_MAX: usize = 4096;
 /// How far ahead of reference time a stamp may be before its entry is held.
 pub const HOLD_AHEAD_MS: u64 = 60_000;
