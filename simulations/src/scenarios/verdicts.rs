@@ -3,8 +3,8 @@
 use crate::scenarios::step::{After, DAY, MINUTE, Says, Scenario, Step, Theft, Who};
 
 use Step::{
-    Agree, Apart, Clock, Crash, Equal, Heal, Near, Night, Nothing, Renew, RootStop, Start, Steal,
-    Stop, Stopped, Testify, Wait, Winner, Write,
+    Agree, Apart, Clock, Crash, Equal, Heal, Holds, Near, Night, Nothing, Renew, RootStop, Start,
+    Steal, Stop, Stopped, Testify, Wait, Winner, Write,
 };
 
 /// These scenarios.
@@ -42,12 +42,7 @@ pub fn all() -> Vec<Scenario> {
             &[],
             LONGER_FORK,
         ),
-        scenario(
-            "a short branch reaches the other side",
-            3,
-            &[],
-            SHORT_BRANCH,
-        ),
+        scenario("short branches reach the other side", 3, &[], SHORT_BRANCH),
         scenario(
             "an order takes back what the stopped said of time",
             3,
@@ -204,8 +199,16 @@ const SHORT_BRANCH: &[Step] = &[
         After::Beside("two"),
         0,
     ),
+    stolen(
+        "shorter",
+        Says::Revision("lidar", &[]),
+        After::Beside("one"),
+        0,
+    ),
     Heal,
     Agree(20_000),
+    Holds(0, "short", true),
+    Holds(1, "shorter", true),
 ];
 
 const TIME_BACK: &[Step] = &[
