@@ -42,7 +42,9 @@ const FAR_AHEAD: &[Step] = &[
     // The certificate of 2026 does not cover 2036, so its word is no time at all.
     Near(3, 5_000),
     Heal,
-    Agree(30_000),
+    // Nothing was written, so all agree at once; the links need a moment more.
+    Wait(20_000),
+    Agree(10_000),
     Near(3, 5_000),
     Write(1, "nav", "two"),
     Agree(10_000),
