@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::clock::reference::AgedTime;
-use crate::codec::Wire;
+use crate::codec::{self, Wire};
 use crate::ident::{Hash, NodeId};
 use crate::ledger::chain::Head;
 use crate::ledger::entry::{LedgerId, LedgerKind, Parcel};
-use crate::limits::ENTRIES_FRAME_BYTES_MAX;
+use crate::limits::{ENTRIES_FRAME_BYTES_MAX, PARCEL_BYTES_MAX};
 
 /// A set of ledgers that is compared by one hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -150,6 +150,24 @@ impl Wire for Message {
     const VERSION: u8 = 1;
     const BYTES_MAX: usize = ENTRIES_FRAME_BYTES_MAX;
     const WHAT: &'static str = "replica message";
+}
+
+/// Parcels in frames, each within its bound; one frame without any where there are none.
+#[must_use]
+pub fn frames(parcels: impl IntoIterator<Item = Parcel>) -> Vec<Vec<Parcel>> {
+    let mut frames = Vec::new();
+    let (mut frame, mut room) = (Vec::new(), PARCEL_BYTES_MAX);
+    for parcel in parcels {
+        let bytes = codec::encoded_len(&parcel);
+        if bytes > room {
+            frames.push(std::mem::take(&mut frame));
+            room = PARCEL_BYTES_MAX;
+        }
+        room = room.saturating_sub(bytes);
+        frame.push(parcel);
+    }
+    frames.push(frame);
+    frames
 }
 
 #[cfg(test)]

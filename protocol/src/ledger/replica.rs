@@ -20,7 +20,7 @@ use crate::crypto::sign::Context;
 use crate::ident::{Hash, NodeId};
 use crate::ledger::entry::{Entry, LedgerId, Parcel};
 use crate::ledger::holdings::{Holdings, Offered};
-use crate::ledger::message::{Group, Message, Rest};
+use crate::ledger::message::{Group, Message, Rest, frames};
 use crate::ledger::replica::author::{Author, Identity};
 use crate::ledger::replica::news::News;
 use crate::ledger::replica::peer::Peer;
@@ -422,19 +422,7 @@ impl Machine for Replica {
 /// Packs entries that were read from the store into answers, each within its frame.
 #[must_use]
 pub fn answer(wanted: Hash, parcels: impl IntoIterator<Item = Parcel>, more: bool) -> Vec<Message> {
-    let mut frames: Vec<Vec<Parcel>> = vec![Vec::new()];
-    let mut room = crate::limits::PARCEL_BYTES_MAX;
-    for parcel in parcels {
-        let bytes = crate::codec::encoded_len(&parcel);
-        if bytes > room {
-            frames.push(Vec::new());
-            room = crate::limits::PARCEL_BYTES_MAX;
-        }
-        room = room.saturating_sub(bytes);
-        if let Some(frame) = frames.last_mut() {
-            frame.push(parcel);
-        }
-    }
+    let frames = frames(parcels);
     let last = frames.len() - 1;
     let at_end = if more { Rest::AskAgain } else { Rest::Done };
     let message = |(index, parcels)| {

@@ -7,9 +7,8 @@ use crate::ident::{Hash, NodeId};
 use crate::ledger::bodies::library::Reading;
 use crate::ledger::chain::Head;
 use crate::ledger::entry::{Entry, LedgerId, Parcel};
-use crate::ledger::message::{Group, Message};
+use crate::ledger::message::{Group, Message, frames};
 use crate::ledger::replica::{Effect, Replica, Role};
-use crate::limits::PARCEL_BYTES_MAX;
 use crate::machine::Millis;
 
 /// Announced but absent after this: it is pulled.
@@ -134,7 +133,11 @@ impl Replica {
                     .iter()
                     .for_each(|entry| peer.note_known(&entry.hash));
             }
-            for parcels in frames(&entries, rides) {
+            let parcel = |entry: &&Arc<Entry>| match rides {
+                true => entry.parcel.clone(),
+                false => entry.bare(),
+            };
+            for parcels in frames(entries.iter().map(parcel)) {
                 out.push(Effect::Send {
                     to: to.clone(),
                     message: Message::Push { hops, parcels },
@@ -312,27 +315,4 @@ impl Replica {
         self.pull(now, from, &orphans, out);
         fresh
     }
-}
-
-/// Entries in frames, each within its bound.
-fn frames(entries: &[&Arc<Entry>], ride: bool) -> Vec<Vec<Parcel>> {
-    let mut frames: Vec<Vec<Parcel>> = vec![Vec::new()];
-    let mut room = PARCEL_BYTES_MAX;
-    for entry in entries {
-        let parcel = if ride {
-            entry.parcel.clone()
-        } else {
-            entry.bare()
-        };
-        let bytes = crate::codec::encoded_len(&parcel);
-        if bytes > room {
-            frames.push(Vec::new());
-            room = PARCEL_BYTES_MAX;
-        }
-        room = room.saturating_sub(bytes);
-        if let Some(frame) = frames.last_mut() {
-            frame.push(parcel);
-        }
-    }
-    frames
 }
