@@ -35,6 +35,16 @@ struct Arguments {
     /// Minutes of virtual time that the storm lasts.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=43_200))]
     minutes: u64,
+    #[command(flatten)]
+    instead: Instead,
+    /// Real Ed25519 signatures instead of cheap ones.
+    #[arg(long)]
+    real_signatures: bool,
+}
+
+/// What is run instead of storms.
+#[derive(Debug, clap::Args)]
+struct Instead {
     /// No storm: one entry to all nodes, one partition and its healing, with the memory it takes.
     #[arg(long)]
     large: bool,
@@ -48,20 +58,17 @@ struct Arguments {
     /// liar.
     #[arg(long)]
     backlogs: bool,
-    /// Real Ed25519 signatures instead of cheap ones.
-    #[arg(long)]
-    real_signatures: bool,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if arguments.large {
+    if arguments.instead.large {
         return exit_code(large(&arguments));
     }
-    if arguments.backlogs {
+    if arguments.instead.backlogs {
         return exit_code(backlogs(arguments.seed.unwrap_or(arguments.from)));
     }
-    if let Some(part) = &arguments.scenarios {
+    if let Some(part) = &arguments.instead.scenarios {
         return exit_code(play(&arguments, part));
     }
     let many = arguments.seed.is_none();
@@ -197,7 +204,7 @@ fn play(arguments: &Arguments, part: &str) -> bool {
 }
 
 fn one(arguments: &Arguments, seed: u64) -> Told {
-    if arguments.sessions {
+    if arguments.instead.sessions {
         let outcome = sessions::run(seed, arguments.minutes);
         return Told {
             text: outcome.to_string(),
@@ -229,7 +236,7 @@ fn replay(arguments: &Arguments, seed: u64) -> String {
     if let Some(managers) = arguments.managers {
         command += &format!(" --managers {managers}");
     }
-    if arguments.sessions {
+    if arguments.instead.sessions {
         command += " --sessions";
     }
     if arguments.real_signatures {
