@@ -28,6 +28,8 @@ pub struct Streams {
     copies: HashMap<Hash, Copies>,
     /// Devices whose disk was lost, or went back to an older image.
     unsteady: BTreeSet<NodeId>,
+    /// Where a manager's stream stood before the write that its store has not answered yet.
+    unanswered: BTreeMap<(NodeIndex, LedgerId), Position>,
     /// What was told to people.
     pub told: Told,
 }
@@ -210,14 +212,43 @@ impl Streams {
         None
     }
 
-    /// A manager says something: what it acknowledges is on its disk.
-    pub fn sent(&self, disk: &PulledDisk, message: &PullMessage) -> Option<String> {
+    /// A manager's store begins to write; until it answers nothing of it is durable.
+    pub fn store_begun(&mut self, manager: NodeIndex, disk: &PulledDisk, ledger: LedgerId) {
+        let stream = disk.streams.get(&ledger);
+        let at = stream.map_or(Position::START, |disk| disk.state.timeline.cursor());
+        self.unanswered.entry((manager, ledger)).or_insert(at);
+    }
+
+    /// The store has answered.
+    pub fn store_answered(&mut self, manager: NodeIndex, ledger: &LedgerId) {
+        self.unanswered.remove(&(manager, *ledger));
+    }
+
+    /// A manager started anew: what its store did not answer it reads from its disk.
+    pub fn started(&mut self, manager: NodeIndex) {
+        self.unanswered.retain(|(other, _), _| *other != manager);
+    }
+
+    /// A manager says something: what it acknowledges is on its disk, and its store has said so.
+    pub fn sent(
+        &self,
+        manager: NodeIndex,
+        disk: &PulledDisk,
+        message: &PullMessage,
+    ) -> Option<String> {
         let (ledger, head) = match message {
             PullMessage::Acknowledge { ledger, head, .. }
             | PullMessage::Copied { ledger, head } => (ledger, head),
             PullMessage::Pull { ledger, cursor, .. } => (ledger, cursor),
             _ => return None,
         };
+        let durable = self.unanswered.get(&(manager, *ledger));
+        if durable.is_some_and(|durable| durable.number < head.number) {
+            let number = head.number;
+            return Some(format!(
+                "I1: number {number} of {ledger:?} acknowledged before it was durable"
+            ));
+        }
         let holds = head.number == 0
             || disk
                 .streams
@@ -251,7 +282,8 @@ impl Streams {
 
 /// Whether a stream was read up to a position in its present generation: it is stored, listed as a gap
 /// or as held elsewhere, or the generation begins there.
-fn is_passed(disk: &StreamDisk, head: &Position) -> bool {
+#[must_use]
+pub fn is_passed(disk: &StreamDisk, head: &Position) -> bool {
     let timeline = &disk.state.timeline;
     let stored = || {
         let generations = 0..=disk.state.generation;

@@ -11,6 +11,7 @@ use regatta_protocol::machine::Machine;
 use regatta_protocol::membership::homes::RosterManager;
 
 use crate::network::NodeIndex;
+use crate::pulled::check::is_passed;
 use crate::pulled::{KINDS, Pulled, PulledEvent, holders, ledger};
 use crate::wire::Packet;
 use crate::world::{Follow, Manner, NEVER, Pending, World};
@@ -61,6 +62,9 @@ impl World {
                     return;
                 };
                 self.done.note_cursor(now, index, &event);
+                if let CursorEvent::Stored { ledger, .. } = &event {
+                    self.invariants.pulls.streams.store_answered(index, ledger);
+                }
                 let mut effects = Vec::new();
                 cursor.handle(now, event, &mut effects);
                 let wake_at = cursor.wake_at().unwrap_or(NEVER);
@@ -83,6 +87,7 @@ impl World {
         let mut prng = self.chance.prng.branch();
         self.chance.sessions += 1;
         let start = self.chance.sessions;
+        self.invariants.pulls.streams.started(index);
         let node = &mut self.nodes[index as usize];
         let disk = &node.disk.pulled;
         let pulled = Pulled::restore(&node.identity, &self.root, disk, start, &mut prng);
@@ -259,6 +264,7 @@ impl World {
                 state,
             } => {
                 broken = streams.stored(index, disk, &items, &state);
+                streams.store_begun(index, disk, ledger);
                 disk.store(generation, items, *state);
                 let event = CursorEvent::Stored { ledger, token };
                 self.answer_later(index, PulledEvent::Cursor(event));
@@ -273,7 +279,8 @@ impl World {
                 self.send_pull(index, &to, message.with_items(items));
             }
             CursorEffect::Send { to, message } => {
-                broken = streams.sent(disk, &message);
+                broken = streams.sent(index, disk, &message);
+                broken = broken.or_else(|| self.named_falsely(&message));
                 self.send_pull(index, &to, *message);
             }
             CursorEffect::Generation { .. } => streams.told.generations += 1,
@@ -284,6 +291,35 @@ impl World {
         if let Some(what) = broken {
             self.invariants.broken(self.now, index, what);
         }
+    }
+
+    /// Whoever a manager names as holding everything does; who lost its disk since did.
+    fn named_falsely(&self, message: &PullMessage) -> Option<String> {
+        let (ledger, head, holders) = match message {
+            PullMessage::Acknowledge {
+                ledger,
+                head,
+                holders,
+            } => (ledger, head, holders),
+            PullMessage::Pull {
+                ledger,
+                cursor,
+                holders,
+            } => (ledger, cursor, holders),
+            _ => return None,
+        };
+        let lacks = |holder: &&NodeId| {
+            let place = self.place_of(holder);
+            let disk = place.map(|place| &self.nodes[place as usize].disk.pulled);
+            let stream = disk.and_then(|disk| disk.streams.get(ledger));
+            !self.invariants.suspects.contains(holder)
+                && !stream.is_some_and(|stream| is_passed(stream, head))
+        };
+        let holder = holders.iter().filter(|_| head.number > 0).find(lacks)?;
+        let number = head.number;
+        Some(format!(
+            "I5: {holder:?} named as a holder of {ledger:?} up to {number}, and it is not"
+        ))
     }
 
     fn blamed(&mut self, peer: NodeId, reason: impl std::fmt::Debug) -> Option<String> {
