@@ -138,6 +138,9 @@ const NEW_INCARNATION: &[Step] = &[
     RootStop(1, 0, &["mark"], &[], "order"),
     Agree(20_000),
     stolen("anew", Says::Revision("nav", &["mark"]), After::TipAnew, 0),
+    // Asked before the second theft: a fork would hide the first.
+    Agree(20_000),
+    Winner("nav", "mark"),
     stolen(
         "from nothing",
         Says::Revision("lidar", &[]),
