@@ -18,6 +18,8 @@ mod harness;
 #[cfg(test)]
 mod hostile;
 mod pull;
+#[cfg(test)]
+mod refusals;
 mod schedule;
 pub mod state;
 #[cfg(test)]
@@ -260,26 +262,33 @@ impl Cursor {
                 self.news(now, key, head);
                 Ok(())
             }
-            PullMessage::Offer { head, standing, .. } if is_holder => {
-                self.offered(now, key, from, (head, standing), out)
-            }
+            PullMessage::Offer {
+                life,
+                head,
+                standing,
+                ..
+            } if is_holder => self.offered(now, key, from, (life, head), standing, out),
             PullMessage::Fetch {
+                life,
                 anchor,
                 from: first,
                 to,
                 ..
             } if is_holder => {
-                self.fetched(now, key, from, anchor, Span { from: first, to }, out);
+                let wanted = Span { from: first, to };
+                self.fetched(now, key, from, (life, anchor), wanted, out);
                 Ok(())
             }
             PullMessage::Copy {
+                life,
                 from: first,
-                head,
                 items,
                 ..
-            } if is_holder => self.copy(now, key, from, (first, head), items, out),
-            PullMessage::Copied { head, .. } if is_holder => {
-                self.copied(now, key, from, head, out);
+            } if is_holder || from == self.arguments.me => {
+                self.copy(now, key, from, (life, first), items, out)
+            }
+            PullMessage::Copied { life, head, .. } if is_holder => {
+                self.copied(now, key, from, (life, head), out);
                 Ok(())
             }
             _ if is_device || is_holder => Err(Misbehaviour::Role),
@@ -312,7 +321,6 @@ impl Cursor {
         }
         let mut state = Box::new(stream.state.clone());
         state.timeline.extend(&walk);
-        state.overtake();
         let items = walk.items.clone();
         Ok((Outcome::Store(state, items), walk))
     }
@@ -351,8 +359,8 @@ impl Cursor {
         let Some(storing) = stream.storing.take_if(|storing| storing.token == token) else {
             return;
         };
-        if storing.state.generation != stream.state.generation {
-            // What others hold of an earlier generation says nothing about this one.
+        if storing.state.life != stream.state.life {
+            // What others hold of an earlier life says nothing about this one.
             for (peer, mut copying) in std::mem::take(&mut stream.peers) {
                 if copying.land()
                     && let Some(copies) = self.copies.get_mut(&peer)
@@ -383,6 +391,7 @@ impl Cursor {
         if head.number > 0 && self.reached.contains(&key.device) {
             let message = PullMessage::Acknowledge {
                 ledger: stream.state.ledger,
+                life: stream.state.life,
                 head,
                 holders: stream.holders_of(head.number),
             };

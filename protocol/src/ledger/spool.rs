@@ -24,7 +24,7 @@ use crate::ledger::entry::{
 };
 pub use crate::ledger::spool::event::{Draft, Indexed, Part, Pressure, SpoolEffect, SpoolEvent};
 use crate::ledger::spool::message::{Item, Misbehaviour, PullMessage};
-use crate::ledger::spool::position::{Place, Position, Span};
+use crate::ledger::spool::position::{Life, Place, Position, Span};
 use crate::ledger::spool::room::Room;
 use crate::ledger::spool::state::{Sizes, SpoolState, Totals};
 use crate::ledger::spool::statement::{GapReason, Standing, Statement, Word};
@@ -240,15 +240,20 @@ impl Spool {
         } else {
             match message {
                 PullMessage::Pull {
-                    cursor, holders, ..
-                } => self.pulled(now, from, cursor, &holders, out),
-                PullMessage::Acknowledge { head, holders, .. } => {
-                    self.acknowledged(from, head, &holders, out)
-                }
-                PullMessage::Inquire { cursor, .. } => {
-                    self.send_standing(from, cursor, out);
-                    Ok(())
-                }
+                    life,
+                    cursor,
+                    holders,
+                    ..
+                } => self.pulled(now, from, (life, cursor), &holders, out),
+                PullMessage::Acknowledge {
+                    life,
+                    head,
+                    holders,
+                    ..
+                } => self.acknowledged(from, (life, head), &holders, out),
+                PullMessage::Inquire { life, cursor, .. } => self
+                    .meet(from, life, cursor, out)
+                    .map(|_| self.send_standing(from, cursor, out)),
                 _ => Err(Misbehaviour::Role),
             }
         };
@@ -261,20 +266,14 @@ impl Spool {
         &mut self,
         now: Millis,
         from: NodeId,
-        cursor: Position,
+        (life, cursor): (Life, Position),
         holders: &[NodeId],
         out: &mut Vec<SpoolEffect>,
     ) -> Result<(), Misbehaviour> {
         if holders.len() > PULL_HOLDERS_MAX {
             return Err(Misbehaviour::Holders);
         }
-        let place = self.state.extent.place(&cursor);
-        if place != Place::Within {
-            if place == Place::Unknown {
-                self.known_further(from, cursor, out);
-                // The first entry written after the loss is what lets the reader go on.
-                self.readers.waiting.insert(from);
-            }
+        if self.meet(from, life, cursor, out)? != Place::Within || life != self.state.life {
             self.send_standing(from, cursor, out);
             return Ok(());
         }
@@ -313,18 +312,40 @@ impl Spool {
         Ok(())
     }
 
-    fn known_further(&mut self, by: NodeId, cursor: Position, out: &mut Vec<SpoolEffect>) {
-        if self.incarnation == Some(cursor.incarnation) {
-            // A machine image was resumed with its memory: those numbers are never issued again.
-            self.incarnation = None;
+    /// Where a reader's cursor lies. A reader that knows of a later life, or has read in this one
+    /// what is not here, begins the next: the loss is on disk before anybody hears of it.
+    fn meet(
+        &mut self,
+        by: NodeId,
+        life: Life,
+        cursor: Position,
+        out: &mut Vec<SpoolEffect>,
+    ) -> Result<Place, Misbehaviour> {
+        let place = self.state.extent.place(&cursor);
+        let ours = self.state.life;
+        if !ours.can_become(life) {
+            return Err(Misbehaviour::Future);
         }
-        out.push(SpoolEffect::KnownFurther { by, cursor });
+        if life > ours || life == ours && place == Place::Unknown {
+            self.state.life = ours.after(life);
+            if self.incarnation == Some(cursor.incarnation) {
+                // A machine image was resumed with its memory: those numbers are never issued again.
+                self.incarnation = None;
+            }
+            out.push(SpoolEffect::Keep {
+                state: Box::new(self.state.clone()),
+                removed: Vec::new(),
+            });
+            out.push(SpoolEffect::KnownFurther { by, cursor });
+        }
+        Ok(place)
     }
 
     fn send_standing(&self, to: NodeId, asked: Position, out: &mut Vec<SpoolEffect>) {
         let word = Word::Standing(Standing {
             ledger: self.arguments.ledger,
             asked,
+            life: self.state.life,
             extent: self.state.extent.clone(),
         });
         let signer = self.arguments.signer.as_ref();
@@ -341,38 +362,29 @@ impl Spool {
     fn acknowledged(
         &mut self,
         from: NodeId,
-        head: Position,
+        (life, head): (Life, Position),
         holders: &[NodeId],
         out: &mut Vec<SpoolEffect>,
     ) -> Result<(), Misbehaviour> {
         if holders.len() > PULL_HOLDERS_MAX {
             return Err(Misbehaviour::Holders);
         }
-        match self.state.extent.place(&head) {
-            Place::Unknown => return self.unknown(from, head, out),
-            Place::Behind => return Ok(()),
-            Place::Within => {}
-        }
-        self.count(holders.iter().chain([&from]), head.number);
-        Ok(())
-    }
-
-    /// An acknowledgement of what is not there: a lie where this start issued the numbers itself or
-    /// still has the entry; else an honest manager may remember what this disk has lost.
-    fn unknown(
-        &mut self,
-        from: NodeId,
-        head: Position,
-        out: &mut Vec<SpoolEffect>,
-    ) -> Result<(), Misbehaviour> {
         let extent = &self.state.extent;
-        if extent.has(head.number, head.incarnation) {
-            return Err(Misbehaviour::Unknown);
+        if life == self.state.life && extent.place(&head) == Place::Unknown {
+            // A lie where this start issued the numbers itself or still has the entry; else an
+            // honest manager may remember what this disk has lost.
+            if extent.has(head.number, head.incarnation) {
+                return Err(Misbehaviour::Unknown);
+            }
+            if self.incarnation == Some(head.incarnation) && head.number > extent.head.number {
+                return Err(Misbehaviour::Future);
+            }
         }
-        if self.incarnation == Some(head.incarnation) && head.number > extent.head.number {
-            return Err(Misbehaviour::Future);
+        let place = self.meet(from, life, head, out)?;
+        // What was read in another life was perhaps another entry of that number.
+        if place == Place::Within && life == self.state.life {
+            self.count(holders.iter().chain([&from]), head.number);
         }
-        self.known_further(from, head, out);
         Ok(())
     }
 

@@ -238,7 +238,7 @@ impl Streams {
     ) -> Option<String> {
         let (ledger, head) = match message {
             PullMessage::Acknowledge { ledger, head, .. }
-            | PullMessage::Copied { ledger, head } => (ledger, head),
+            | PullMessage::Copied { ledger, head, .. } => (ledger, head),
             PullMessage::Pull { ledger, cursor, .. } => (ledger, cursor),
             _ => return None,
         };
@@ -300,7 +300,7 @@ pub fn is_passed(disk: &StreamDisk, head: &Position) -> bool {
     };
     // A generation may begin while what was read of the one before is being answered.
     let past = disk.state.past.iter();
-    let mut past = past.map(|past| (past.cursor, past.elsewhere.as_slice()));
+    let mut past = past.map(|past| (past.extent.head, past.elsewhere.as_slice()));
     let in_past = past.any(|(cursor, elsewhere)| {
         cursor == *head || elsewhere.iter().any(|span| span.has(head.number))
     });

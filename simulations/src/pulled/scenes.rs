@@ -7,7 +7,7 @@ use regatta_protocol::crypto::sign::Sign;
 use regatta_protocol::ident::{Incarnation, Serial};
 use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerId, LedgerKind};
 use regatta_protocol::ledger::spool::message::{Item, PullMessage};
-use regatta_protocol::ledger::spool::position::{Extent, Position};
+use regatta_protocol::ledger::spool::position::{Extent, Life, Position};
 use regatta_protocol::ledger::spool::statement::{Gap, GapReason, Standing, Statement, Word};
 use regatta_protocol::limits::DAY_MS;
 
@@ -229,6 +229,7 @@ fn lies(world: &World, victim: NodeIndex, liar: NodeIndex, kind: LedgerKind) -> 
     let stream = ledger(of.identity.node, kind);
     let spool = of.pulled.as_ref().and_then(|it| it.spools.get(&kind));
     let head = spool.map_or(Position::START, |spool| spool.state().extent.head);
+    let life = spool.map_or(Life::default(), |spool| spool.state().life);
     let entry = forged(world, stream, by.signer.as_ref());
     let items = vec![Item::Entry(entry.parcel.clone())];
     let told = Position {
@@ -246,6 +247,7 @@ fn lies(world: &World, victim: NodeIndex, liar: NodeIndex, kind: LedgerKind) -> 
     let standing = Word::Standing(Standing {
         ledger: stream,
         asked: Position::START,
+        life: life.after(life),
         extent: Extent {
             floor: head,
             head,
@@ -274,26 +276,30 @@ fn lies(world: &World, victim: NodeIndex, liar: NodeIndex, kind: LedgerKind) -> 
         },
         PullMessage::Copy {
             ledger: stream,
+            life,
             from: 1,
-            head: told,
             items,
         },
         PullMessage::Offer {
             ledger: stream,
+            life: life.after(life),
             head,
             standing: Some(statement),
         },
         PullMessage::Copied {
             ledger: stream,
+            life,
             head,
         },
         PullMessage::Pull {
             ledger: stream,
+            life,
             cursor: head,
             holders: holders.clone(),
         },
         PullMessage::Acknowledge {
             ledger: stream,
+            life,
             head,
             holders,
         },

@@ -276,7 +276,15 @@ impl World {
                 span,
             } => {
                 let items = disk.read(&message.ledger(), generation, span);
-                self.send_pull(index, &to, message.with_items(items));
+                let message = message.with_items(items);
+                let me = self.nodes[index as usize].identity.node;
+                if to == me {
+                    let message = Box::new(message);
+                    let event = CursorEvent::Received { from: me, message };
+                    self.answer_later(index, PulledEvent::Cursor(event));
+                } else {
+                    self.send_pull(index, &to, message);
+                }
             }
             CursorEffect::Send { to, message } => {
                 broken = streams.sent(index, disk, &message);
@@ -300,11 +308,13 @@ impl World {
                 ledger,
                 head,
                 holders,
+                ..
             } => (ledger, head, holders),
             PullMessage::Pull {
                 ledger,
                 cursor,
                 holders,
+                ..
             } => (ledger, cursor, holders),
             _ => return None,
         };

@@ -10,7 +10,7 @@ use crate::ledger::cursor::schedule::{Key, Task};
 use crate::ledger::cursor::state::Verdict;
 use crate::ledger::cursor::{Cursor, CursorEffect, Outcome, Stream};
 use crate::ledger::spool::message::{Item, Misbehaviour, PullMessage};
-use crate::ledger::spool::position::{Position, Span};
+use crate::ledger::spool::position::{Life, Position, Span};
 use crate::ledger::spool::statement::Statement;
 use crate::limits::{COPIES_PER_PEER_MAX, PULL_TIMEOUT_MS};
 use crate::machine::Millis;
@@ -27,13 +27,6 @@ pub(super) struct Copying {
 }
 
 impl Copying {
-    /// Lets one who is not known to follow have the next offer at once.
-    pub(super) fn hurry(&mut self) {
-        if self.copied.is_none() && !self.flying {
-            self.until = None;
-        }
-    }
-
     /// Ends what was on its way; says whether something was.
     pub(super) fn land(&mut self) -> bool {
         self.until = None;
@@ -88,7 +81,7 @@ impl Cursor {
         let streams = self.streams.len();
         let stream = self.streams.get_mut(&key)?;
         let cursor = stream.cursor();
-        if stream.keys.is_empty() || cursor.number == 0 && stream.state.generation == 0 {
+        if stream.keys.is_empty() || cursor.number == 0 && stream.state.life == Life::default() {
             return None;
         }
         let copying = stream.peers.entry(peer).or_default();
@@ -133,33 +126,62 @@ impl Cursor {
         now: Millis,
         key: Key,
         from: NodeId,
-        (head, standing): (Position, Option<Statement>),
+        (life, head): (Life, Position),
+        standing: Option<Statement>,
         out: &mut Vec<CursorEffect>,
     ) -> Result<(), Misbehaviour> {
         let Some(stream) = self.streams.get(&key).filter(|it| it.storing.is_none()) else {
             return Ok(());
         };
+        if life < stream.state.life {
+            out.push(offer(stream, from));
+            return Ok(());
+        }
         if let Some(statement) = standing {
             let word = self
                 .open_standing(stream, &statement)
                 .ok_or(Misbehaviour::Forged)?;
-            let verdict = stream.state.judge(&word, &statement);
-            // What the other manager can send is better than a jump over it.
-            if stream.fetching.refused || !matches!(verdict, Verdict::Behind(_)) {
-                self.turn(key, verdict, out);
-            }
+            let verdict = match stream.state.judge(&word, &statement) {
+                // What the other manager can send is better than a jump over it.
+                Verdict::Behind(_) if !stream.fetching.refused => {
+                    stream.state.rename(&word, &statement)
+                }
+                verdict => verdict,
+            };
+            self.turn(key, verdict, out);
         }
         let Some(stream) = self.streams.get_mut(&key).filter(|it| it.storing.is_none()) else {
             return Ok(());
         };
+        if life > stream.state.life {
+            // It named no word for that.
+            return Ok(());
+        }
         if stream.state.timeline.knows(&head) {
             stream.peers.entry(from).or_default().copied = Some(head);
             self.send_copied(key, from, out);
             self.schedule.plan(key, Task::Copy, now);
         } else {
-            self.catch_up(now, key, from, out);
+            self.follow_on(now, key, from, head, out);
         }
         Ok(())
+    }
+
+    /// Another manager is ahead: it is asked for what follows; and where it had nothing that does,
+    /// the device is asked what it thinks of where that one stands.
+    fn follow_on(
+        &mut self,
+        now: Millis,
+        key: Key,
+        from: NodeId,
+        head: Position,
+        out: &mut Vec<CursorEffect>,
+    ) {
+        let refused = |stream: &Stream| stream.fetching.refused;
+        if self.streams.get(&key).is_some_and(refused) {
+            self.inquire(now, key, head, out);
+        }
+        self.catch_up(now, key, from, out);
     }
 
     /// A part of the stream from another manager: pushed, or fetched.
@@ -168,7 +190,7 @@ impl Cursor {
         now: Millis,
         key: Key,
         from: NodeId,
-        (asked, head): (u64, Position),
+        (life, asked): (Life, u64),
         items: Vec<Item>,
         out: &mut Vec<CursorEffect>,
     ) -> Result<(), Misbehaviour> {
@@ -179,10 +201,31 @@ impl Cursor {
             return Ok(());
         }
         let answers = stream.fetching.asked == Some((from, asked));
-        let Some(first) = items.first().map(first_number) else {
+        if answers {
+            let first = items.first().map(first_number);
+            let Some(first) = first else {
+                self.is_absent(now, key, from);
+                return Ok(());
+            };
+            let first = first.ok_or(Misbehaviour::Foreign)?;
+            if let Some(index) = stream.elsewhere_at(first) {
+                return self.fill(now, key, from, (index, first), items, out);
+            }
+        }
+        if from == self.arguments.me {
+            // Its own disk was asked for what came from elsewhere meanwhile.
             if answers {
                 self.is_absent(now, key, from);
-            } else if asked == stream.cursor().number + 1 {
+            }
+            return Ok(());
+        }
+        if life != stream.state.life {
+            // It must not be filled with what the device has lost since.
+            self.explain(key, from, life, out);
+            return Ok(());
+        }
+        let Some(first) = items.first().map(first_number) else {
+            if asked == stream.cursor().number + 1 {
                 stream.fetching.refused = true;
             }
             return Ok(());
@@ -197,9 +240,6 @@ impl Cursor {
             }
             return Ok(());
         }
-        if let Some(index) = stream.elsewhere_at(first).filter(|_| answers) {
-            return self.fill(now, key, from, (index, first), items, out);
-        }
         let followed = {
             let Some(stream) = self.streams.get(&key) else {
                 return Ok(());
@@ -207,38 +247,24 @@ impl Cursor {
             self.follow(stream, items)
         };
         match followed {
-            // A generation that has begun anew must not be filled with the one before it.
-            Ok((Outcome::Store(state, _), _)) if state.is_mixed() => {
-                self.answer_known(key, from, head, out);
-            }
             Ok((Outcome::Store(state, items), _)) => {
                 self.store(key, Some(from), state, items, out);
             }
-            // All of it is held: say so, and store nothing.
-            Ok((Outcome::Nothing, _)) => self.answer_known(key, from, head, out),
-            // Another generation of the same ledger is no lie of the manager that holds it.
-            Err(Misbehaviour::Unlinked | Misbehaviour::Skipped) => {
-                self.answer_known(key, from, head, out);
+            // All of it is held, or this one was read after a loss of which no word has come yet: no
+            // lie of the manager that holds it. Either way it hears how far this one is.
+            Ok((Outcome::Nothing, _)) | Err(Misbehaviour::Unlinked | Misbehaviour::Skipped) => {
+                self.send_copied(key, from, out);
             }
             Err(reason) => return Err(reason),
         }
         Ok(())
     }
 
-    fn answer_known(
-        &mut self,
-        key: Key,
-        from: NodeId,
-        head: Position,
-        out: &mut Vec<CursorEffect>,
-    ) {
-        let Some(stream) = self.streams.get(&key) else {
-            return;
-        };
-        if stream.state.timeline.knows(&head) || head.number > stream.cursor().number {
-            self.send_copied(key, from, out);
-        } else if stream.state.generation > 0 {
-            out.push(offer(stream, from));
+    /// Another manager speaks of another life: it hears the device's word for the later one, or is
+    /// asked for it.
+    pub(super) fn explain(&self, key: Key, to: NodeId, life: Life, out: &mut Vec<CursorEffect>) {
+        if let Some(stream) = self.streams.get(&key).filter(|it| it.state.life != life) {
+            out.push(offer(stream, to));
         }
     }
 
@@ -246,6 +272,7 @@ impl Cursor {
         if let Some(stream) = self.streams.get(&key) {
             let message = PullMessage::Copied {
                 ledger: stream.state.ledger,
+                life: stream.state.life,
                 head: stream.cursor(),
             };
             out.push(CursorEffect::Send {
@@ -261,12 +288,15 @@ impl Cursor {
         now: Millis,
         key: Key,
         from: NodeId,
-        head: Position,
+        (life, head): (Life, Position),
         out: &mut Vec<CursorEffect>,
     ) {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };
+        if life != stream.state.life {
+            return self.explain(key, from, life, out);
+        }
         if stream.state.timeline.knows(&head) {
             let copying = stream.peers.entry(from).or_default();
             let before = copying.copied.replace(head);
@@ -285,7 +315,7 @@ impl Cursor {
                 self.schedule.plan(key, Task::Copy, now);
             }
         } else if head.number > stream.cursor().number {
-            self.catch_up(now, key, from, out);
+            self.follow_on(now, key, from, head, out);
         } else {
             self.land(key, from);
             self.back_off(now, key, from);
@@ -309,8 +339,8 @@ impl Cursor {
 pub(super) fn copy(stream: &Stream, from: u64) -> PullMessage {
     PullMessage::Copy {
         ledger: stream.state.ledger,
+        life: stream.state.life,
         from,
-        head: stream.cursor(),
         items: Vec::new(),
     }
 }
@@ -329,6 +359,7 @@ fn offer(stream: &Stream, to: NodeId) -> CursorEffect {
         to,
         message: Box::new(PullMessage::Offer {
             ledger: stream.state.ledger,
+            life: stream.state.life,
             head: stream.cursor(),
             standing: stream.state.standing.clone(),
         }),

@@ -75,7 +75,7 @@ pub enum CursorEffect {
     },
     /// Put the stored items of these numbers into the message, as many as fit, and send it.
     Serve {
-        /// To whom.
+        /// To whom; where that is this manager, give it back as received from itself.
         to: NodeId,
         /// A copy without items.
         message: Box<PullMessage>,

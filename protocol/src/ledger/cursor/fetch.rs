@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::ident::{Hash, NodeId};
+use crate::ident::{Hash, Incarnation, NodeId};
 use crate::ledger::cursor::copies::{copy, serve};
 use crate::ledger::cursor::schedule::{Key, Task};
 use crate::ledger::cursor::{Cursor, CursorEffect, Stream};
 use crate::ledger::spool::message::{Item, Misbehaviour, PullMessage};
-use crate::ledger::spool::position::{Position, Span};
+use crate::ledger::spool::position::{Life, Position, Span};
 use crate::limits::{PULL_PAUSE_MS_MAX, PULL_TIMEOUT_MS};
 use crate::machine::Millis;
 
@@ -52,6 +52,7 @@ impl Cursor {
             to: from,
             message: Box::new(PullMessage::Fetch {
                 ledger: stream.state.ledger,
+                life: stream.state.life,
                 anchor: cursor,
                 from: cursor.number + 1,
                 to: u64::MAX,
@@ -65,17 +66,24 @@ impl Cursor {
         now: Millis,
         key: Key,
         from: NodeId,
-        anchor: Position,
+        (life, anchor): (Life, Position),
         wanted: Span,
         out: &mut Vec<CursorEffect>,
     ) {
         let Some(stream) = self.streams.get(&key) else {
             return;
         };
-        let timeline = &stream.state.timeline;
         // Without a hash it is a range in the middle; whoever asks checks that it fits in there.
-        let ours = anchor.hash == Hash::ZERO || timeline.knows(&anchor);
-        let held = stream.state.first_held(wanted).filter(|_| ours);
+        let is_middle = anchor.hash == Hash::ZERO && anchor.number > 0;
+        if life != stream.state.life && !is_middle {
+            return self.explain(key, from, life, out);
+        }
+        let ours = is_middle || stream.state.timeline.knows(&anchor);
+        let held = match (is_middle, anchor.incarnation) {
+            (true, Incarnation::ZERO) | (false, _) => stream.state.first_held(wanted),
+            (true, incarnation) => stream.state.first_of(incarnation, wanted),
+        };
+        let held = held.filter(|_| ours);
         out.push(match held {
             Some(held) => serve(stream, from, wanted.from, held),
             None => CursorEffect::Send {
@@ -136,7 +144,8 @@ impl Cursor {
             stream.fetching.absent.clear();
             stream.fetching.until = None;
         }
-        self.store(key, Some(from), state, walk.items, out);
+        let giver = Some(from).filter(|from| *from != self.arguments.me);
+        self.store(key, giver, state, walk.items, out);
         Ok(())
     }
 
@@ -152,6 +161,7 @@ impl Cursor {
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };
+        let life = stream.state.life;
         let fetching = &mut stream.fetching;
         if fetching.inquired.is_some_and(|until| now < until) {
             return;
@@ -161,7 +171,11 @@ impl Cursor {
             let ledger = stream.state.ledger;
             out.push(CursorEffect::Send {
                 to: key.device,
-                message: Box::new(PullMessage::Inquire { ledger, cursor }),
+                message: Box::new(PullMessage::Inquire {
+                    ledger,
+                    life,
+                    cursor,
+                }),
             });
         }
     }
@@ -175,15 +189,18 @@ impl Cursor {
         }
     }
 
-    /// Asks one manager after the other for one range after the other.
+    /// Asks one manager after the other for one range after the other; first its own disk, where an
+    /// earlier generation may have it.
     pub(super) fn fetch_missing(&mut self, now: Millis, key: Key, out: &mut Vec<CursorEffect>) {
-        let peers: Vec<NodeId> = self.holders.intersection(&self.reached).copied().collect();
+        let me = self.arguments.me;
+        let reached = self.holders.intersection(&self.reached).copied();
+        let peers: Vec<NodeId> = std::iter::once(me).chain(reached).collect();
         let Some(stream) = self.streams.get_mut(&key) else {
             return;
         };
-        let ranges = &stream.state.timeline.elsewhere;
+        let pieces = stream.state.timeline.missing();
         let fetching = &mut stream.fetching;
-        let Some(first) = ranges.first() else {
+        let Some((_, first)) = pieces.first() else {
             fetching.told = false;
             return;
         };
@@ -195,28 +212,30 @@ impl Cursor {
         if let Some((silent, _)) = fetching.asked.take() {
             fetching.absent.insert(silent);
         }
-        let found = loop {
-            let Some(range) = ranges.get(fetching.range) else {
-                break None;
-            };
+        let mut found = None;
+        while let Some((incarnation, span)) = pieces.get(fetching.range).copied() {
             let peer = peers.iter().find(|peer| !fetching.absent.contains(peer));
-            if let Some(peer) = peer {
-                break Some((*peer, range.span));
+            let Some(peer) = peer.copied() else {
+                fetching.range += 1;
+                fetching.absent.clear();
+                continue;
+            };
+            let held = stream.state.first_of(incarnation, span);
+            if peer == me && held.is_none() {
+                fetching.absent.insert(me);
+                continue;
             }
-            fetching.range += 1;
-            fetching.absent.clear();
-            if peers.is_empty() {
-                break None;
-            }
-        };
-        let Some((peer, span)) = found else {
+            found = Some((peer, incarnation, span, held));
+            break;
+        }
+        let Some((peer, incarnation, span, held)) = found else {
             fetching.range = 0;
             fetching.absent.clear();
             if !std::mem::replace(&mut fetching.told, true) {
                 out.push(CursorEffect::MissingElsewhere {
                     ledger: stream.state.ledger,
-                    first: first.span,
-                    numbers: ranges.iter().map(|range| range.span.count()).sum(),
+                    first: *first,
+                    numbers: pieces.iter().map(|(_, span)| span.count()).sum(),
                 });
             }
             let next = now.plus(PULL_PAUSE_MS_MAX);
@@ -225,20 +244,23 @@ impl Cursor {
         let until = now.plus(PULL_TIMEOUT_MS);
         fetching.asked = Some((peer, span.from));
         fetching.until = Some(until);
-        let starts = &stream.state.timeline.extent.starts;
         let anchor = Position {
-            incarnation: starts.at(span.from).unwrap_or(Position::START.incarnation),
+            incarnation,
             number: span.from,
             hash: Hash::ZERO,
         };
-        out.push(CursorEffect::Send {
-            to: peer,
-            message: Box::new(PullMessage::Fetch {
-                ledger: stream.state.ledger,
-                anchor,
-                from: span.from,
-                to: span.to,
-            }),
+        out.push(match held.filter(|_| peer == me) {
+            Some(held) => serve(stream, me, span.from, held),
+            None => CursorEffect::Send {
+                to: peer,
+                message: Box::new(PullMessage::Fetch {
+                    ledger: stream.state.ledger,
+                    life: stream.state.life,
+                    anchor,
+                    from: span.from,
+                    to: span.to,
+                }),
+            },
         });
         self.schedule.plan(key, Task::Fetch, until);
     }

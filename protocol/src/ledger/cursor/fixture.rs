@@ -132,7 +132,7 @@ impl ManagerDisk {
     /// The furthest number that is stored or listed, in any generation.
     pub(super) fn passed(&self) -> u64 {
         let Some(state) = self.state() else { return 0 };
-        let past = state.past.iter().map(|past| past.cursor.number);
+        let past = state.past.iter().map(|past| past.extent.head.number);
         past.fold(state.timeline.cursor().number, u64::max)
     }
 

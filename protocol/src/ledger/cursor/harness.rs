@@ -352,7 +352,16 @@ impl World {
                 span,
             } => {
                 let items = reader.disk.read(generation, span);
-                self.send(me, to, &message.with_items(items));
+                let message = message.with_items(items);
+                if to == me {
+                    let event = CursorEvent::Received {
+                        from: me,
+                        message: Box::new(message),
+                    };
+                    let boot = reader.boot;
+                    return self.later(2, Happening::ToManager(index, boot, event));
+                }
+                self.send(me, to, &message);
             }
             CursorEffect::Send { to, message } => {
                 if let PullMessage::Acknowledge { head, .. } = message.as_ref() {

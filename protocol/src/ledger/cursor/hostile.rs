@@ -12,7 +12,7 @@ use crate::ledger::cursor::harness::World;
 use crate::ledger::entry::Parcel;
 use crate::ledger::spool::SpoolEvent;
 use crate::ledger::spool::message::{Item, PullMessage};
-use crate::ledger::spool::position::{Extent, Position, Starts};
+use crate::ledger::spool::position::{Extent, Life, Position, Starts};
 use crate::ledger::spool::statement::{Gap, GapReason, Standing, Statement, Word};
 
 /// Numbers near what exists, and far beyond.
@@ -34,6 +34,11 @@ fn position() -> impl Strategy<Value = Position> {
     })
 }
 
+/// Lives near the present one, and far beyond.
+fn life() -> impl Strategy<Value = Life> {
+    prop_oneof![(0..3_u64).prop_map(Life), number().prop_map(Life)]
+}
+
 fn signed(word: &Word) -> Statement {
     Statement::write(word, &FLEET, &Cheap(KEY))
 }
@@ -48,8 +53,8 @@ fn statement() -> impl Strategy<Value = Statement> {
             reason: GapReason::Corrupt,
         })
     });
-    let standing = (position(), position(), position(), position()).prop_map(
-        |(asked, floor, head, continues)| {
+    let standing = (life(), position(), position(), position(), position()).prop_map(
+        |(life, asked, floor, head, continues)| {
             let mut starts = Starts::default();
             starts.note(Incarnation([1; 8]), Position::START);
             starts.note(Incarnation([2; 8]), continues);
@@ -61,6 +66,7 @@ fn statement() -> impl Strategy<Value = Statement> {
             Word::Standing(Standing {
                 ledger: LEDGER,
                 asked,
+                life,
                 extent,
             })
         },
@@ -87,10 +93,13 @@ fn message() -> impl Strategy<Value = PullMessage> {
     let ledger = LEDGER;
     let holders = || prop::collection::vec((0..4_usize).prop_map(manager), 0..10);
     prop_oneof![
-        (position(), holders()).prop_map(move |(cursor, holders)| PullMessage::Pull {
-            ledger,
-            cursor,
-            holders
+        (life(), position(), holders()).prop_map(move |(life, cursor, holders)| {
+            PullMessage::Pull {
+                ledger,
+                life,
+                cursor,
+                holders,
+            }
         }),
         (position(), position(), items()).prop_map(move |(after, head, items)| {
             PullMessage::Batch {
@@ -101,32 +110,48 @@ fn message() -> impl Strategy<Value = PullMessage> {
             }
         }),
         statement().prop_map(move |statement| PullMessage::Standing { ledger, statement }),
-        (position(), holders()).prop_map(move |(head, holders)| PullMessage::Acknowledge {
-            ledger,
-            head,
-            holders
+        (life(), position(), holders()).prop_map(move |(life, head, holders)| {
+            PullMessage::Acknowledge {
+                ledger,
+                life,
+                head,
+                holders,
+            }
         }),
         position().prop_map(move |head| PullMessage::News { ledger, head }),
-        (position(), prop::option::of(statement())).prop_map(move |(head, standing)| {
-            PullMessage::Offer {
+        (life(), position(), prop::option::of(statement())).prop_map(
+            move |(life, head, standing)| PullMessage::Offer {
                 ledger,
+                life,
                 head,
                 standing,
             }
+        ),
+        (life(), position(), number(), number()).prop_map(move |(life, anchor, from, to)| {
+            PullMessage::Fetch {
+                ledger,
+                life,
+                anchor,
+                from,
+                to,
+            }
         }),
-        (position(), number(), number()).prop_map(move |(anchor, from, to)| PullMessage::Fetch {
+        (life(), number(), items()).prop_map(move |(life, from, items)| PullMessage::Copy {
             ledger,
-            anchor,
+            life,
             from,
-            to
-        }),
-        (number(), position(), items()).prop_map(move |(from, head, items)| PullMessage::Copy {
-            ledger,
-            from,
-            head,
             items
         }),
-        position().prop_map(move |head| PullMessage::Copied { ledger, head }),
+        (life(), position()).prop_map(move |(life, head)| PullMessage::Copied {
+            ledger,
+            life,
+            head
+        }),
+        (life(), position()).prop_map(move |(life, cursor)| PullMessage::Inquire {
+            ledger,
+            life,
+            cursor
+        }),
     ]
 }
 
@@ -144,19 +169,23 @@ fn aim(message: PullMessage, real: Position) -> PullMessage {
     match message {
         PullMessage::Pull {
             ledger,
+            life,
             cursor,
             holders,
         } => PullMessage::Pull {
             ledger,
+            life,
             cursor: put(cursor),
             holders,
         },
         PullMessage::Acknowledge {
             ledger,
+            life,
             head,
             holders,
         } => PullMessage::Acknowledge {
             ledger,
+            life,
             head: put(head),
             holders,
         },
@@ -181,8 +210,9 @@ fn aim(message: PullMessage, real: Position) -> PullMessage {
             };
             PullMessage::Standing { ledger, statement }
         }
-        PullMessage::Copied { ledger, head } => PullMessage::Copied {
+        PullMessage::Copied { ledger, life, head } => PullMessage::Copied {
             ledger,
+            life,
             head: put(head),
         },
         other => other,

@@ -4,7 +4,7 @@ use crate::ledger::cursor::schedule::{Key, Task};
 use crate::ledger::cursor::state::Verdict;
 use crate::ledger::cursor::{Cursor, CursorEffect, Outcome, Stream};
 use crate::ledger::spool::message::{Item, Misbehaviour, PullMessage};
-use crate::ledger::spool::position::{Place, Position};
+use crate::ledger::spool::position::Position;
 use crate::ledger::spool::statement::{Standing, Statement, Word};
 use crate::limits::{PULL_PAUSE_MS_MAX, PULL_TIMEOUT_MS};
 use crate::machine::Millis;
@@ -30,12 +30,7 @@ impl Cursor {
             return Ok(());
         }
         match self.follow(stream, items)?.0 {
-            Outcome::Store(mut state, items) => {
-                // The device has its old disk back: then that is the present again.
-                let starts = &state.timeline.extent.starts;
-                state.retired.retain(|retired| !starts.has(*retired));
-                self.store(key, None, state, items, out);
-            }
+            Outcome::Store(state, items) => self.store(key, None, state, items, out),
             Outcome::Nothing => {
                 // All is read; news may have overtaken this. A head that the device names without
                 // sending what leads to it counts nothing.
@@ -77,11 +72,6 @@ impl Cursor {
         if stream.storing.is_some() {
             return Ok(());
         }
-        let place = standing.extent.place(&stream.cursor());
-        if standing.asked != stream.cursor() && place != Place::Unknown {
-            self.keep_standing(key, statement, out);
-            return Ok(());
-        }
         let verdict = stream.state.judge(&standing, statement);
         if matches!(verdict, Verdict::Nothing) {
             self.rest(key, now.plus(PULL_PAUSE_MS_MAX));
@@ -90,24 +80,11 @@ impl Cursor {
         Ok(())
     }
 
-    /// The device's word on another manager's cursor: kept where this manager reads that ledger, and
-    /// passed on with the next offer.
-    fn keep_standing(&mut self, key: Key, statement: &Statement, out: &mut Vec<CursorEffect>) {
-        if let Some(stream) = self.streams.get_mut(&key) {
-            for copying in stream.peers.values_mut() {
-                copying.hurry();
-            }
-            let mut state = Box::new(stream.state.clone());
-            state.standing = Some(statement.clone());
-            self.store(key, None, state, Vec::new(), out);
-        }
-    }
-
     /// Stores what follows from where a device stands.
     pub(super) fn turn(&mut self, key: Key, verdict: Verdict, out: &mut Vec<CursorEffect>) {
         match verdict {
             Verdict::Nothing => {}
-            Verdict::Back(state) => self.store(key, None, state, Vec::new(), out),
+            Verdict::Renamed(state) => self.store(key, None, state, Vec::new(), out),
             Verdict::Behind(state) => {
                 let full = self
                     .streams
@@ -189,6 +166,7 @@ impl Cursor {
             let cursor = stream.cursor();
             let message = PullMessage::Pull {
                 ledger: stream.state.ledger,
+                life: stream.state.life,
                 cursor,
                 holders: stream.holders_of(cursor.number),
             };

@@ -3,24 +3,19 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{self, Wire};
+use crate::codec::Wire;
 use crate::ident::{Hash, Incarnation};
 use crate::ledger::cursor::check::Walk;
 use crate::ledger::entry::LedgerId;
-use crate::ledger::spool::position::{Extent, Place, Position, Span, Starts};
-use crate::ledger::spool::statement::{GapReason, Standing, Statement, Word};
-use crate::limits::SPOOL_STARTS_MAX;
+use crate::ledger::spool::position::{Extent, Life, Place, Position, Span};
+use crate::ledger::spool::statement::{GapReason, Standing, Statement};
 
 /// Ranges that other managers hold and this one does not; beyond it, it reads no further.
 const ELSEWHERE_MAX: usize = 64;
 /// Gaps remembered by number; all are in the store, and counted.
 const RECENT_GAPS_MAX: usize = 32;
-/// Incarnations remembered as ended.
-const RETIRED_MAX: usize = 4 * SPOOL_STARTS_MAX;
 /// Earlier generations remembered with their totals.
 const PAST_MAX: usize = 16;
 
@@ -78,10 +73,8 @@ pub struct Timeline {
 pub struct Past {
     /// Its number.
     pub generation: u32,
-    /// From where it read.
-    pub base: Position,
-    /// How far it came.
-    pub cursor: Position,
+    /// From where it read, and how far it came.
+    pub extent: Extent,
     /// What became of its numbers.
     pub totals: StreamTotals,
     /// Those of them that were missing elsewhere when it ended; nobody is asked for them any more.
@@ -93,15 +86,15 @@ pub struct Past {
 pub struct StreamState {
     /// The ledger.
     pub ledger: LedgerId,
-    /// How often the device lost its disk, or went back to an older one, as this reader knows.
+    /// The life of the ledger that was heard of last.
+    pub life: Life,
+    /// How often this reader had to begin anew, because what it had read was lost on the device.
     pub generation: u32,
     /// The present generation.
     pub timeline: Timeline,
     /// Earlier generations, the latest last.
     pub past: Vec<Past>,
-    /// Incarnations that belong to earlier generations alone.
-    pub retired: Vec<Incarnation>,
-    /// The device's last word on where it stands: tells other managers about the generation.
+    /// The word of the device that this follows: tells other managers of the life, and of a jump.
     pub standing: Option<Statement>,
 }
 
@@ -156,6 +149,24 @@ impl Timeline {
                     .recent_gaps
                     .iter()
                     .any(|gap| gap.span.has(position.number) && gap.span.has(position.number + 1)))
+    }
+
+    /// What is missing elsewhere, in pieces of one incarnation each; zero where that is forgotten.
+    pub(super) fn missing(&self) -> Vec<(Incarnation, Span)> {
+        let starts = &self.extent.starts;
+        let mut pieces = Vec::new();
+        for range in &self.elsewhere {
+            let mut from = range.span.from;
+            while from <= range.span.to {
+                let incarnation = starts.at(from).unwrap_or(Incarnation::ZERO);
+                let next = starts.list().iter().map(|start| start.continues.number);
+                let end = next.filter(|number| *number >= from).min();
+                let to = end.map_or(range.span.to, |end| end.min(range.span.to));
+                pieces.push((incarnation, Span { from, to }));
+                from = to + 1;
+            }
+        }
+        pieces
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -247,11 +258,10 @@ fn first_outside(mut region: Span, lacking: Vec<Span>) -> Option<Span> {
 /// What a device's standing means for a reader.
 #[derive(Debug)]
 pub(super) enum Verdict {
-    /// Nothing: it can be served; or nothing was written since the loss, so there is nothing to
-    /// read, and no other manager could tell such a word from one of long ago.
+    /// Nothing: it is known, or an old word.
     Nothing,
-    /// What had ended with an earlier generation is the present again.
-    Back(Box<StreamState>),
+    /// Another life, and nothing that was read is lost.
+    Renamed(Box<StreamState>),
     /// It goes on after what others hold.
     Behind(Box<StreamState>),
     /// It opens a generation.
@@ -264,10 +274,10 @@ impl StreamState {
     pub fn new(ledger: LedgerId) -> Self {
         Self {
             ledger,
+            life: Life::default(),
             generation: 0,
             timeline: Timeline::default(),
             past: Vec::new(),
-            retired: Vec::new(),
             standing: None,
         }
     }
@@ -275,143 +285,88 @@ impl StreamState {
     /// The first numbers stored here among those asked for, and in which generation they stand.
     /// What an earlier generation shares with the present one is not stored again in that.
     pub(super) fn first_held(&self, wanted: Span) -> Option<(u32, Span)> {
-        let present = &self.timeline;
         let mut found = None;
         let mut upper = u64::MAX;
-        let lacking = present.elsewhere.iter().map(|range| range.span).collect();
-        let newest = (
-            self.generation,
-            present.extent.floor,
-            present.cursor(),
-            lacking,
-        );
-        let past = self.past.iter().rev();
-        let past = past.map(|it| (it.generation, it.base, it.cursor, it.elsewhere.clone()));
-        for (generation, base, cursor, lacking) in std::iter::once(newest).chain(past) {
+        for (generation, extent, lacking) in self.readings() {
             let region = Span {
-                from: wanted.from.max(base.number + 1),
-                to: wanted.to.min(cursor.number).min(upper),
+                from: wanted.from.max(extent.floor.number + 1),
+                to: wanted.to.min(extent.head.number).min(upper),
             };
             if let Some(span) = first_outside(region, lacking) {
                 found = Some((generation, span));
             }
-            upper = upper.min(base.number);
+            upper = upper.min(extent.floor.number);
         }
-        let shared = self.first_shared(wanted);
-        let earlier = |shared: &(u32, Span)| found.is_none_or(|(_, it)| shared.1.from < it.from);
-        shared.filter(earlier).or(found)
+        found
     }
 
-    /// The same for what an earlier generation has and the present one lists as elsewhere: an image
-    /// that came back after a wipe goes on with incarnations that were read before the wipe.
-    fn first_shared(&self, wanted: Span) -> Option<(u32, Span)> {
-        let present = &self.timeline.extent;
-        let past = self.past.iter();
-        past.filter(|past| present.starts.has(past.cursor.incarnation))
-            .filter_map(|past| {
-                let end = present.end_of(past.cursor.incarnation);
-                let region = Span {
-                    from: wanted.from.max(past.base.number + 1),
-                    to: wanted.to.min(past.cursor.number).min(end.number),
-                };
-                let span = first_outside(region, past.elsewhere.clone())?;
-                Some((past.generation, span))
-            })
-            .min_by_key(|(_, span)| span.from)
-    }
-
-    /// Ends what the device named in its last word, once something is read that it did not know then.
-    pub(super) fn overtake(&mut self) {
-        let (word, read) = (self.standing.clone(), self.timeline.extent.starts.clone());
-        self.end_unread(word.as_ref(), &read);
-    }
-
-    /// Ends incarnations that a word of the device named and that were never read, once `known` has
-    /// one that this word did not know: else that word would be news again, from a manager that kept
-    /// it.
-    fn end_unread(&mut self, word: Option<&Statement>, known: &Starts) {
-        let word = word.map(|word| codec::decode(&word.bytes));
-        let Some(Ok(Word::Standing(word))) = word else {
-            return;
-        };
-        let said = &word.extent.starts;
-        if known.list().iter().all(|start| said.has(start.incarnation)) {
-            return;
-        }
-        for start in said.list() {
-            if !known.has(start.incarnation) && !self.retired.contains(&start.incarnation) {
-                self.retired.push(start.incarnation);
+    /// The first numbers stored here that `incarnation` issued, among those asked for: whatever
+    /// became of the ledger since, an incarnation issues a number once.
+    pub(super) fn first_of(&self, incarnation: Incarnation, wanted: Span) -> Option<(u32, Span)> {
+        let mut found: Option<(u32, Span)> = None;
+        for (generation, extent, lacking) in self.readings() {
+            let Some((after, last)) = extent.issued_by(incarnation) else {
+                continue;
+            };
+            let region = Span {
+                from: wanted.from.max(after + 1).max(extent.floor.number + 1),
+                to: wanted.to.min(last),
+            };
+            let Some(span) = first_outside(region, lacking) else {
+                continue;
+            };
+            if found.is_none_or(|(_, found)| span.from < found.from) {
+                found = Some((generation, span));
             }
         }
-        let excess = self.retired.len().saturating_sub(RETIRED_MAX);
-        self.retired.drain(..excess);
+        found
+    }
+
+    /// The present reading and the earlier ones, the latest first: what they span, and lack.
+    fn readings(&self) -> impl Iterator<Item = (u32, &Extent, Vec<Span>)> {
+        let present = &self.timeline;
+        let lacking = present.elsewhere.iter().map(|range| range.span).collect();
+        let newest = (self.generation, &present.extent, lacking);
+        let past = self.past.iter().rev();
+        let past = past.map(|it| (it.generation, &it.extent, it.elsewhere.clone()));
+        std::iter::once(newest).chain(past)
     }
 
     /// What follows from where the device stands.
     pub(super) fn judge(&self, standing: &Standing, statement: &Statement) -> Verdict {
         let device = &standing.extent;
-        match device.place(&self.timeline.cursor()) {
-            Place::Within | Place::Behind if self.is_back(device) => {
-                let mut next = self.clone();
-                next.retired.retain(|i| !device.starts.has(*i));
-                next.end_unread(self.standing.as_ref(), &device.starts);
-                next.standing = Some(statement.clone());
-                Verdict::Back(Box::new(next))
-            }
-            Place::Within => Verdict::Nothing,
+        let place = device.place(&self.timeline.cursor());
+        if standing.life < self.life || standing.life == self.life && place != Place::Behind {
+            return Verdict::Nothing;
+        }
+        let mut next = Box::new(self.clone());
+        next.life = standing.life;
+        next.standing = Some(statement.clone());
+        match place {
+            Place::Within => Verdict::Renamed(next),
             Place::Behind => {
-                let mut next = self.clone();
                 next.timeline.jump(device);
-                next.retired.retain(|i| !device.starts.has(*i));
-                next.end_unread(self.standing.as_ref(), &device.starts);
-                next.standing = Some(statement.clone());
-                Verdict::Behind(Box::new(next))
+                Verdict::Behind(next)
             }
-            Place::Unknown if !self.is_due(standing) => Verdict::Nothing,
             Place::Unknown => {
-                let (next, cause) = self.turn(device, statement);
-                Verdict::Lost(Box::new(next), cause)
+                let cause = next.begin_anew(device);
+                Verdict::Lost(next, cause)
             }
         }
     }
 
-    /// Whether a word that denies the cursor opens a generation. Other managers pass on words of
-    /// long ago; but one that names the cursor itself was signed after that entry was written, and
-    /// one with an incarnation never seen here is newer as well.
-    fn is_due(&self, standing: &Standing) -> bool {
-        let latest = standing.extent.starts.list().last();
-        let names_cursor = standing.asked == self.timeline.cursor();
-        latest.is_some_and(|latest| {
-            !self.timeline.extent.starts.has(latest.incarnation)
-                && (names_cursor || !self.retired.contains(&latest.incarnation))
-        })
+    /// Follows the device's word into another life, and goes no further.
+    pub(super) fn rename(&self, standing: &Standing, statement: &Statement) -> Verdict {
+        if standing.life <= self.life {
+            return Verdict::Nothing;
+        }
+        let mut next = Box::new(self.clone());
+        next.life = standing.life;
+        next.standing = Some(statement.clone());
+        Verdict::Renamed(next)
     }
 
-    /// Whether an old disk is back: incarnations that had ended are followed by a new one.
-    fn is_back(&self, device: &Extent) -> bool {
-        self.is_news(device) && self.retired.iter().any(|i| device.starts.has(*i))
-    }
-
-    /// Whether a word is newer than what this reader knows: it names an incarnation that was never
-    /// seen here.
-    pub(super) fn is_news(&self, device: &Extent) -> bool {
-        device.starts.list().last().is_some_and(|latest| {
-            !self.timeline.extent.starts.has(latest.incarnation)
-                && !self.retired.contains(&latest.incarnation)
-        })
-    }
-
-    /// Whether the present generation has entries of an incarnation that ended with an earlier one, or
-    /// that comes back after another: a gap of an earlier life may span the place where both parted.
-    pub(super) fn is_mixed(&self) -> bool {
-        let starts = &self.timeline.extent.starts;
-        let mut seen = BTreeSet::new();
-        let mut list = starts.list().iter();
-        list.any(|start| !seen.insert(start.incarnation))
-            || self.retired.iter().any(|retired| starts.has(*retired))
-    }
-
-    fn turn(&self, device: &Extent, statement: &Statement) -> (Self, Cause) {
+    fn begin_anew(&mut self, device: &Extent) -> Cause {
         let before = &self.timeline;
         let base = before.extent.common(device);
         let cause = if base.number == 0 {
@@ -419,37 +374,26 @@ impl StreamState {
         } else {
             Cause::Restored
         };
-        let mut next = self.clone();
-        next.past.push(Past {
+        self.past.push(Past {
             generation: self.generation,
-            base: before.extent.floor,
-            cursor: before.cursor(),
+            extent: before.extent.clone(),
             totals: before.totals(),
             elsewhere: before.elsewhere.iter().map(|range| range.span).collect(),
         });
-        let excess = next.past.len().saturating_sub(PAST_MAX);
-        next.past.drain(..excess);
-        let starts = device.starts.up_to(base.number);
-        let ended = before.extent.starts.list().iter().map(|s| s.incarnation);
-        next.retired.extend(ended);
-        next.end_unread(self.standing.as_ref(), &device.starts);
-        // An old disk may be back: then what it has is the present again.
-        next.retired.retain(|i| !device.starts.has(*i));
-        let excess = next.retired.len().saturating_sub(RETIRED_MAX);
-        next.retired.drain(..excess);
-        next.generation = self.generation.saturating_add(1);
-        next.standing = Some(statement.clone());
-        next.timeline = Timeline {
+        let excess = self.past.len().saturating_sub(PAST_MAX);
+        self.past.drain(..excess);
+        self.generation = self.generation.saturating_add(1);
+        self.timeline = Timeline {
             extent: Extent {
                 floor: base,
                 head: base,
-                starts,
+                starts: device.starts.up_to(base.number),
             },
             ..Timeline::default()
         };
         if device.floor.number > base.number {
-            next.timeline.jump(device);
+            self.timeline.jump(device);
         }
-        (next, cause)
+        cause
     }
 }

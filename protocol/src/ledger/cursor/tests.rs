@@ -1,20 +1,16 @@
 //! What pulled ledgers promise, under faults.
 
-use crate::crypto::sign::{PublicKey, Sign};
-use crate::ident::{Hash, Incarnation, NodeId};
-use crate::ledger::cursor::CursorEvent;
-use crate::ledger::cursor::fixture::{Cheap, DEVICE, DeviceDisk, FLEET, KEY, LEDGER, manager};
+use crate::ledger::cursor::fixture::{DEVICE, DeviceDisk, LEDGER, manager};
 use crate::ledger::cursor::harness::World;
 use crate::ledger::cursor::state::StreamTotals;
 use crate::ledger::cursor::torture::check_union;
-use crate::ledger::entry::{Entry, Header, LedgerId, LedgerKind};
-use crate::ledger::spool::message::{Item, PullMessage};
-use crate::ledger::spool::position::Position;
+use crate::ledger::entry::{LedgerId, LedgerKind};
+use crate::ledger::spool::position::Life;
 use crate::ledger::spool::{Pressure, SpoolEvent};
 
-const MINUTE_MS: u64 = 60_000;
+pub(super) const MINUTE_MS: u64 = 60_000;
 
-fn totals(world: &World, index: usize) -> StreamTotals {
+pub(super) fn totals(world: &World, index: usize) -> StreamTotals {
     world.readers[index]
         .cursor
         .stream(&LEDGER)
@@ -22,7 +18,7 @@ fn totals(world: &World, index: usize) -> StreamTotals {
         .expect("an open stream")
 }
 
-fn whole(delivered: u64) -> StreamTotals {
+pub(super) fn whole(delivered: u64) -> StreamTotals {
     StreamTotals {
         produced: delivered,
         delivered,
@@ -194,7 +190,7 @@ fn wiped_device_opens_a_generation() {
     for index in 0..2 {
         assert_eq!(totals(&world, index), whole(3), "manager {index}");
         let state = world.readers[index].disk.state().expect("a state");
-        assert_eq!(state.generation, 1);
+        assert_eq!((state.generation, state.life), (1, Life(1)));
         assert_eq!(state.past.first().map(|past| past.totals), Some(whole(10)));
         assert_eq!(world.readers[index].disk.items.len(), 13, "all is kept");
     }
@@ -278,162 +274,6 @@ fn thirty_days_drain_in_bounded_batches() {
     assert_eq!(world.spool.held(), 0);
 }
 
-fn at(incarnation: Incarnation, number: u64) -> Position {
-    Position {
-        incarnation,
-        number,
-        hash: Hash::of(b"anything"),
-    }
-}
-
-fn say_to_device(world: &mut World, from: NodeId, message: PullMessage) {
-    let message = Box::new(message);
-    world.tell_device(SpoolEvent::Received { from, message });
-}
-
-#[test]
-fn acknowledgement_of_the_future_is_refused() {
-    let mut world = World::new(11, 2);
-    world.cut_off(DEVICE);
-    (0..5).for_each(|_| world.append(1_000));
-    let head = world.spool.state().extent.head;
-    let ledger = LEDGER;
-    let acknowledge = |head, holders| PullMessage::Acknowledge {
-        ledger,
-        head,
-        holders,
-    };
-    for (from, message, reason) in [
-        (
-            manager(0),
-            acknowledge(at(head.incarnation, 6), vec![]),
-            "reason: Future",
-        ),
-        (
-            manager(0),
-            acknowledge(at(Incarnation([8; 8]), 3), vec![]),
-            "KnownFurther",
-        ),
-        (
-            manager(0),
-            acknowledge(at(head.incarnation, 5), vec![]),
-            "reason: Unknown",
-        ),
-        (
-            manager(0),
-            acknowledge(head, vec![manager(1); 9]),
-            "reason: Holders",
-        ),
-        (manager(7), acknowledge(head, vec![]), "reason: Stranger"),
-        (
-            manager(0),
-            PullMessage::News { ledger, head },
-            "reason: Role",
-        ),
-    ] {
-        world.told.clear();
-        say_to_device(&mut world, from, message);
-        assert!(world.has_told(reason), "{reason}: {:?}", world.told);
-    }
-    world.faults.lies = true;
-    // Many names for one manager, and names that nobody knows, are still one copy.
-    let claimed = vec![manager(0), manager(5), manager(6)];
-    say_to_device(&mut world, manager(0), acknowledge(head, claimed));
-    assert_eq!(world.spool.totals().delivered, 0);
-    say_to_device(&mut world, manager(0), acknowledge(head, vec![manager(1)]));
-    assert_eq!(world.spool.totals().delivered, 5);
-}
-
-/// A world in which one manager has read 3 entries, and the header of a fourth that would follow.
-fn before_a_forgery(seed: u64) -> (World, Header) {
-    let mut world = World::new(seed, 1);
-    (0..3).for_each(|_| world.append(100));
-    let parcel = world.device.entries[&3].clone();
-    world.run(MINUTE_MS);
-    world.cut_off(DEVICE);
-    let last = Entry::open(parcel).expect("own entry");
-    let header = Header {
-        number: 4,
-        previous: last.hash,
-        body: None,
-        ..last.header
-    };
-    (world, header)
-}
-
-fn give(world: &mut World, header: &Header, signer: &dyn Sign) {
-    let after = world.readers[0]
-        .disk
-        .state()
-        .expect("a state")
-        .timeline
-        .cursor();
-    let entry = Entry::write(header, None, &FLEET, signer).expect("sound form");
-    let message = Box::new(PullMessage::Batch {
-        ledger: LEDGER,
-        after,
-        head: after,
-        items: vec![Item::Entry(entry.parcel)],
-    });
-    world.tell_manager(
-        0,
-        CursorEvent::Received {
-            from: DEVICE,
-            message,
-        },
-    );
-}
-
-#[test]
-fn forged_entry_is_refused() {
-    let (mut world, sound) = before_a_forgery(12);
-    let thief = Cheap(PublicKey(Hash([66; 32])));
-    let owner = Cheap(KEY);
-    let other = LedgerId {
-        author: NodeId([2; 16]),
-        ..LEDGER
-    };
-    for (header, signer, reason) in [
-        (sound.clone(), thief, "Forged"),
-        (
-            Header {
-                ledger: other,
-                ..sound.clone()
-            },
-            owner,
-            "Foreign",
-        ),
-        (
-            Header {
-                number: 5,
-                ..sound.clone()
-            },
-            owner,
-            "Skipped",
-        ),
-        (
-            Header {
-                previous: Hash([5; 32]),
-                ..sound.clone()
-            },
-            owner,
-            "Unlinked",
-        ),
-    ] {
-        world.told.clear();
-        give(&mut world, &header, &signer);
-        assert!(
-            world.has_told(&format!("reason: {reason}")),
-            "{reason}: {:?}",
-            world.told
-        );
-        assert_eq!(totals(&world, 0), whole(3), "{reason}");
-    }
-    give(&mut world, &sound, &owner);
-    world.run(100);
-    assert_eq!(totals(&world, 0), whole(4), "the sound one is taken");
-}
-
 #[test]
 fn lagging_duplicates_are_taken_once() {
     let mut world = World::new(13, 3);
@@ -453,30 +293,4 @@ fn lagging_duplicates_are_taken_once() {
         assert_eq!(totals(&world, index), whole(50), "manager {index}");
     }
     assert!(world.told.is_empty(), "{:?}", world.told);
-}
-
-#[test]
-fn an_oversized_batch_is_refused() {
-    let (mut world, header) = before_a_forgery(14);
-    let entry = Entry::write(&header, None, &FLEET, &Cheap(KEY)).expect("sound form");
-    let after = world.readers[0]
-        .disk
-        .state()
-        .expect("a state")
-        .timeline
-        .cursor();
-    let message = Box::new(PullMessage::Batch {
-        ledger: LEDGER,
-        after,
-        head: after,
-        items: vec![Item::Entry(entry.parcel); 2_000],
-    });
-    world.tell_manager(
-        0,
-        CursorEvent::Received {
-            from: DEVICE,
-            message,
-        },
-    );
-    assert!(world.has_told("reason: Oversized"));
 }

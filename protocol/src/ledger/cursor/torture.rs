@@ -34,6 +34,13 @@ pub(super) fn check_union(world: &World, seed: u64) {
         let entries = entries.filter(|kept| matches!(kept.item, Item::Entry(_)));
         assert_eq!(entries.count() as u64, totals.delivered, "seed {seed}");
         assert_eq!(totals.produced, produced, "seed {seed}: manager {index}");
+    }
+    check_fetched(world, seed);
+}
+
+/// Nobody lacks what somebody has of the ledger as it is now.
+fn check_fetched(world: &World, seed: u64) {
+    for (index, reader) in world.readers.iter().enumerate() {
         let state = reader.disk.state().expect("a state");
         for range in &state.timeline.elsewhere {
             let mut numbers = range.span.from..=range.span.to;
@@ -160,6 +167,7 @@ fn check_unsteady(seed: u64) {
         assert_eq!(at, head, "seed {seed}{}", describe(&world));
         let _ = state.timeline.totals();
     }
+    check_fetched(&world, seed);
 }
 
 #[test]

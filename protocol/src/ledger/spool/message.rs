@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::codec::{self, Wire};
 use crate::ident::NodeId;
 use crate::ledger::entry::{LedgerId, Parcel};
-use crate::ledger::spool::position::Position;
+use crate::ledger::spool::position::{Life, Position};
 use crate::ledger::spool::statement::Statement;
 use crate::limits::PULL_MESSAGE_BYTES_MAX;
 
@@ -42,6 +42,8 @@ pub enum PullMessage {
     Pull {
         /// The ledger.
         ledger: LedgerId,
+        /// The life in which that is.
+        life: Life,
         /// The last position stored.
         cursor: Position,
         /// Other managers that hold as much.
@@ -69,6 +71,8 @@ pub enum PullMessage {
     Acknowledge {
         /// The ledger.
         ledger: LedgerId,
+        /// The life in which that is.
+        life: Life,
         /// The last position held.
         head: Position,
         /// Managers beside the sender.
@@ -85,15 +89,20 @@ pub enum PullMessage {
     Offer {
         /// The ledger.
         ledger: LedgerId,
+        /// The sender's life of it.
+        life: Life,
         /// The last position stored.
         head: Position,
-        /// What the device signed when it last could not serve the sender: explains a jump.
+        /// What the device signed when it last could not serve the sender: explains the life, and a
+        /// jump.
         standing: Option<Statement>,
     },
     /// Manager to manager: send me these numbers, or what you have of them.
     Fetch {
         /// The ledger.
         ledger: LedgerId,
+        /// The asker's life of it.
+        life: Life,
         /// A position of the ledger that is meant, so that generations are not mixed; its hash is
         /// zero where the asker does not have it.
         anchor: Position,
@@ -106,10 +115,10 @@ pub enum PullMessage {
     Copy {
         /// The ledger.
         ledger: LedgerId,
+        /// The sender's life of it.
+        life: Life,
         /// The first number asked for or pushed.
         from: u64,
-        /// The sender's last position.
-        head: Position,
         /// In the order of the ledger.
         items: Vec<Item>,
     },
@@ -117,6 +126,8 @@ pub enum PullMessage {
     Copied {
         /// The ledger.
         ledger: LedgerId,
+        /// The sender's life of it.
+        life: Life,
         /// The last position held.
         head: Position,
     },
@@ -125,6 +136,8 @@ pub enum PullMessage {
     Inquire {
         /// The ledger.
         ledger: LedgerId,
+        /// The other manager's life of it.
+        life: Life,
         /// The other manager's last position.
         cursor: Position,
     },
@@ -182,8 +195,8 @@ pub enum Misbehaviour {
     /// More bytes than a batch may have.
     #[error("sent more than a batch may hold")]
     Oversized,
-    /// Numbers acknowledged that do not exist.
-    #[error("acknowledged numbers that were never issued")]
+    /// Numbers acknowledged that do not exist, or a life that no lost disk explains.
+    #[error("claims numbers that were never issued")]
     Future,
     /// An acknowledgement of entries that this ledger never had.
     #[error("acknowledged an entry that this ledger never had")]

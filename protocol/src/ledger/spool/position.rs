@@ -28,6 +28,31 @@ impl Position {
     };
 }
 
+/// How often a ledger was found to lack what somebody had read of it: after a wiped disk, an older
+/// image, a restored backup. The device counts, with what its readers tell it, so that whoever sees
+/// two of its words knows which is the later one: nothing that a disk can forget decides it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Life(pub u64);
+
+/// Further ahead than any number of lost disks explains: a lie that would use the numbers up.
+const LIFE_LEAP_MAX: u64 = 1 << 16;
+
+impl Life {
+    /// The one after this one and the one that was heard of.
+    #[must_use]
+    pub fn after(self, heard: Self) -> Self {
+        Self(self.0.max(heard.0).saturating_add(1))
+    }
+
+    /// Whether one who is at this one can have missed as many as lead to `heard`.
+    #[must_use]
+    pub fn can_become(self, heard: Self) -> bool {
+        heard.0.saturating_sub(self.0) <= LIFE_LEAP_MAX
+    }
+}
+
 /// The opening of an incarnation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
@@ -193,6 +218,13 @@ impl Extent {
             .position(|start| start.incarnation == incarnation)
             .and_then(|index| list.get(index + 1))
             .map_or(self.head, |next| next.continues)
+    }
+
+    /// After which number `incarnation` began, and the last one it issued.
+    pub(in crate::ledger) fn issued_by(&self, incarnation: Incarnation) -> Option<(u64, u64)> {
+        let list = self.starts.list();
+        let start = list.iter().find(|start| start.incarnation == incarnation)?;
+        Some((start.continues.number, self.end_of(incarnation).number))
     }
 
     /// Whether it can be at all; asked of what a peer sent.

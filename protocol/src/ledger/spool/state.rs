@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::Wire;
 use crate::ident::NodeId;
 use crate::ledger::entry::LedgerId;
-use crate::ledger::spool::position::{Extent, Position, Span};
+use crate::ledger::spool::position::{Extent, Life, Position, Span};
 use crate::ledger::spool::statement::{Gap, Statement};
 
 /// What became of a ledger's numbers; those not listed are still in the spool.
@@ -37,6 +37,8 @@ pub struct GapRecord {
 pub struct SpoolState {
     /// The ledger.
     pub ledger: LedgerId,
+    /// How often it was found to lack what somebody had read.
+    pub life: Life,
     /// Released up to the floor, written up to the head as of this state.
     pub extent: Extent,
     /// What became of the numbers.
@@ -59,6 +61,7 @@ impl SpoolState {
     pub fn new(ledger: LedgerId) -> Self {
         Self {
             ledger,
+            life: Life::default(),
             extent: Extent::default(),
             totals: Totals::default(),
             gaps: Vec::new(),

@@ -7,7 +7,7 @@ use crate::codec::{self, Bytes, Wire};
 use crate::crypto::sign::{Context, PublicKey, Sign, Signature, Verify};
 use crate::ident::{FleetId, Hash};
 use crate::ledger::entry::LedgerId;
-use crate::ledger::spool::position::{Extent, Position, Span};
+use crate::ledger::spool::position::{Extent, Life, Position, Span};
 
 /// Why numbers were dropped before anybody held them. Append-only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Error)]
@@ -53,6 +53,8 @@ pub struct Standing {
     pub ledger: LedgerId,
     /// The cursor that it answers.
     pub asked: Position,
+    /// The ledger's life: the word of a later one overrules that of an earlier one.
+    pub life: Life,
     /// Released up to the floor, written up to the head.
     pub extent: Extent,
 }

@@ -1,9 +1,9 @@
-//! What opens a generation, and what must not go on in one.
+//! Which words of a device decide, what opens a generation, and where the missing is found.
 
 use super::{StreamState, Verdict};
 use crate::ident::{Hash, Incarnation};
 use crate::ledger::cursor::fixture::{Cheap, FLEET, KEY, LEDGER};
-use crate::ledger::spool::position::{Extent, Position, Starts};
+use crate::ledger::spool::position::{Extent, Life, Position, Span, Starts};
 use crate::ledger::spool::statement::{Standing, Statement, Word};
 
 fn extent(runs: &[(u8, u64)]) -> Extent {
@@ -21,33 +21,101 @@ fn extent(runs: &[(u8, u64)]) -> Extent {
     Extent { starts, ..extent }
 }
 
-#[test]
-fn a_word_of_a_life_that_was_never_read_is_not_news_twice() {
+/// A reader that has read all of `runs`, in life 2.
+fn reader(runs: &[(u8, u64)]) -> StreamState {
     let mut state = StreamState::new(LEDGER);
-    state.timeline.extent = extent(&[(1, 37)]);
-    state.timeline.delivered = 37;
-    // The device was wiped, and wrote something that nobody read.
-    let wiped = Standing {
+    state.life = Life(2);
+    state.timeline.extent = extent(runs);
+    state.timeline.delivered = state.timeline.cursor().number;
+    state
+}
+
+fn judged(state: &StreamState, life: u64, device: Extent) -> Verdict {
+    let word = Standing {
         ledger: LEDGER,
         asked: state.timeline.cursor(),
-        extent: extent(&[(2, 3)]),
+        life: Life(life),
+        extent: device,
     };
-    let signed = Statement::write(&Word::Standing(wiped.clone()), &FLEET, &Cheap(KEY));
-    let Verdict::Lost(mut state, _) = state.judge(&wiped, &signed) else {
-        panic!("a wiped device opens a generation");
+    let signed = Statement::write(&Word::Standing(word.clone()), &FLEET, &Cheap(KEY));
+    state.judge(&word, &signed)
+}
+
+/// What a device has that let go of everything up to `floor`.
+fn released(floor: u64, runs: &[(u8, u64)]) -> Extent {
+    let whole = extent(runs);
+    let floor = Position {
+        incarnation: whole.starts.at(floor).expect("a number of it"),
+        number: floor,
+        hash: Hash([9; 32]),
     };
-    // An image from before came back and goes on; another manager still has the old word.
-    state.timeline.extent = extent(&[(1, 9), (3, 10)]);
-    state.timeline.delivered = 10;
-    state.overtake();
-    assert!(matches!(state.judge(&wiped, &signed), Verdict::Nothing));
+    Extent { floor, ..whole }
 }
 
 #[test]
-fn an_incarnation_that_comes_back_after_another_is_mixed() {
-    let mut state = StreamState::new(LEDGER);
-    state.timeline.extent = extent(&[(1, 14), (2, 17)]);
-    assert!(!state.is_mixed());
-    state.timeline.extent = extent(&[(1, 14), (2, 17), (1, 35)]);
-    assert!(state.is_mixed());
+fn the_word_of_a_later_life_decides_and_that_of_an_earlier_one_never() {
+    let state = reader(&[(1, 37)]);
+    let wiped = || extent(&[(2, 3)]);
+    let same = || extent(&[(1, 40)]);
+    let ahead = || released(39, &[(1, 40)]);
+    for (life, device, expected) in [
+        (1, wiped(), "Nothing"),
+        (2, wiped(), "Nothing"),
+        (3, wiped(), "Lost"),
+        (1, same(), "Nothing"),
+        (2, same(), "Nothing"),
+        (3, same(), "Renamed"),
+        (1, ahead(), "Nothing"),
+        (2, ahead(), "Behind"),
+        (3, ahead(), "Behind"),
+    ] {
+        let verdict = judged(&state, life, device.clone());
+        let found = format!("{verdict:?}");
+        assert!(
+            found.starts_with(expected),
+            "life {life}, {device:?}: {found}"
+        );
+    }
+}
+
+#[test]
+fn another_life_in_which_nothing_is_lost_opens_no_generation() {
+    let state = reader(&[(1, 37)]);
+    let Verdict::Renamed(next) = judged(&state, 7, extent(&[(1, 37), (3, 40)])) else {
+        panic!("nothing is lost");
+    };
+    assert_eq!((next.life, next.generation), (Life(7), 0));
+    assert_eq!(next.timeline, state.timeline);
+    assert!(next.past.is_empty());
+}
+
+#[test]
+fn what_came_back_is_found_in_the_generation_that_read_it() {
+    let state = reader(&[(1, 37)]);
+    let Verdict::Lost(wiped, _) = judged(&state, 3, extent(&[(2, 3)])) else {
+        panic!("a wiped device opens a generation");
+    };
+    // An image from before the wipe is back, and let go of what it knows to be held.
+    let Verdict::Behind(back) = judged(&wiped, 4, released(9, &[(1, 20), (3, 22)])) else {
+        panic!("nothing was read since the wipe");
+    };
+    let first = Incarnation([1; 8]);
+    let all = Span { from: 1, to: 9 };
+    assert_eq!(back.timeline.missing(), [(first, all)]);
+    assert_eq!(back.first_of(first, all), Some((0, all)));
+    assert_eq!(back.first_of(Incarnation([2; 8]), all), None);
+}
+
+#[test]
+fn what_is_missing_is_asked_for_by_incarnation() {
+    let state = reader(&[(1, 4)]);
+    let device = released(12, &[(1, 6), (2, 9), (3, 15)]);
+    let Verdict::Behind(next) = judged(&state, 2, device) else {
+        panic!("it goes on after what others hold");
+    };
+    let piece = |id: u8, from, to| (Incarnation([id; 8]), Span { from, to });
+    assert_eq!(
+        next.timeline.missing(),
+        [piece(1, 5, 6), piece(2, 7, 9), piece(3, 10, 12)]
+    );
 }
