@@ -3,10 +3,13 @@
 //! A revision lists the heads that it replaces. What it replaced stays replaced, through revisions
 //! that do not count as well, so a cut brings back only what nobody wrote over since.
 
+pub mod wraps;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::wraps::Wraps;
 use crate::clock::Stamp;
 use crate::codec::{self, Name, Wire};
 use crate::ident::{Hash, NodeId, Serial};
@@ -156,6 +159,7 @@ pub struct Catalog {
     heads: BTreeMap<DocumentKey, Heads>,
     /// Documents whose heads are still to be read from what was weighed.
     undecided: BTreeSet<DocumentKey>,
+    wraps: Wraps,
 }
 
 impl Document {
@@ -273,6 +277,7 @@ impl Catalog {
             ledger: entry.header.ledger,
             link,
         };
+        self.wraps.take(entry, link);
         let mut taken = Vec::new();
         for (index, revision) in revisions_of(entry).into_iter().enumerate() {
             let Ok(index) = u16::try_from(index) else {
@@ -359,6 +364,12 @@ impl Catalog {
     /// Every revision that is held, with its document.
     pub fn held(&self) -> impl Iterator<Item = &HeldRevision> {
         self.revisions.values()
+    }
+
+    /// The data keys handed to devices, counting or not.
+    #[must_use]
+    pub fn wraps(&self) -> &Wraps {
+        &self.wraps
     }
 
     /// What a new revision of a document has to replace: every head, and whatever is held or cut

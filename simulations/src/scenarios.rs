@@ -8,6 +8,7 @@ pub mod documents;
 pub mod expect;
 pub mod player;
 pub mod ranges;
+pub mod secrets;
 pub mod steal;
 pub mod step;
 pub mod thieves;
@@ -24,6 +25,7 @@ pub fn all() -> Vec<Scenario> {
         attacks::all(),
         documents::all(),
         ranges::all(),
+        secrets::all(),
         thieves::all(),
         time::all(),
         trust::all(),

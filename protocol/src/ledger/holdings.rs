@@ -1,6 +1,8 @@
 //! All that a node holds of the gossiped ledgers, and what follows from it: a pure function of the
 //! entries and of reference time, kept up as they come.
 
+mod wraps;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, HeldRevision, Place, RevisionId, Standing};

@@ -13,6 +13,7 @@ use crate::network::NodeIndex;
 use crate::node::Node;
 use crate::run::{self, document};
 use crate::scenarios::player::Play;
+use crate::scenarios::secrets;
 use crate::scenarios::step::{Step, Who};
 
 /// Checks what a step expects.
@@ -102,6 +103,7 @@ fn check_more(play: &mut Play, step: &Step) -> Result<(), String> {
             let found = play.world.nodes[who].disk.has(&hash);
             expect(who, found == holds, &found)
         }
+        Step::Opens(device, label, opens) => secrets::check_opens(play, device, label, opens),
         Step::Critical(known) => everywhere(play, |node, replica| {
             let found = replica.holdings().has_unknown_critical();
             expect(node, found == known, &found)

@@ -20,6 +20,7 @@ use crate::network::NodeIndex;
 use crate::plan;
 use crate::run::{self, Spec, document};
 use crate::scenarios::expect;
+use crate::scenarios::secrets;
 use crate::scenarios::steal;
 use crate::scenarios::step::{Label, Scenario, Step, Who};
 use crate::scheme::Scheme;
@@ -264,6 +265,7 @@ impl Play {
                 (who, label, Some(steal::allow(self, device, &[order])))
             }
             Step::Enrol(who, key) => (who, "", Some(enrolment(key))),
+            Step::Wrap(who, device, label) => (who, "", secrets::wrap(self, device, label)),
             Step::WriteUnknown(who, critical, label) => (who, label, Some(unknown(critical))),
             _ => return,
         };

@@ -131,6 +131,8 @@ pub enum Step {
     Steal(Theft),
     /// A manager enrols a device by the scenario's only invite, with a key of its own or the same.
     Enrol(Who, u8),
+    /// A manager hands a device the data key of the value in a revision.
+    Wrap(Who, Who, Label),
     /// These nodes on a side of their own.
     Apart(&'static [Who]),
     /// One direction carries nothing, and nobody notices.
@@ -179,6 +181,8 @@ pub enum Step {
     Holds(Who, Label, bool),
     /// Nodes know that something holds which their build does not, or not.
     Critical(bool),
+    /// A device's key opens the value in a revision, as far as the device and any manager know, or not.
+    Opens(Who, Label, bool),
     /// Somebody was hung up on.
     HungUp,
     /// Everybody but these nodes sees a fork of this manager's fleet ledger.
