@@ -302,6 +302,7 @@ pub fn whole(spec: &Spec, minutes: u64) -> Outcome {
     let mut disagreement = steady::complaints(&world);
     if calm.converged_ms.is_some() {
         calm.copies = steady::work(&mut world);
+        disagreement.extend(calm.copies.complaint());
         disagreement.extend(steady::complaints(&world));
         let again = converge(&mut world, AGREE_WITHIN_MS, true);
         calm.converged_ms = calm.converged_ms.filter(|_| again.is_some());

@@ -42,7 +42,21 @@ pub struct Copies {
     pub duplicates: u64,
 }
 
+/// More copies of each entry than this, in thousandths, are too many where nothing is lost.
+const COPIES_PER_MILLE_MAX: u64 = 1_100;
+
 impl Copies {
+    /// What is wrong with so many.
+    #[must_use]
+    pub fn complaint(self) -> Option<String> {
+        let found = self
+            .per_mille()
+            .filter(|found| *found > COPIES_PER_MILLE_MAX)?;
+        Some(format!(
+            "I6: {found} copies of a thousand entries in the calm, {COPIES_PER_MILLE_MAX} at most"
+        ))
+    }
+
     /// Copies for each entry, in thousandths.
     #[must_use]
     pub fn per_mille(self) -> Option<u64> {
