@@ -17,7 +17,7 @@ const ELSEWHERE_MAX: usize = 64;
 /// Gaps remembered by number; all are in the store, and counted.
 const RECENT_GAPS_MAX: usize = 32;
 /// Earlier generations remembered with their totals.
-const PAST_MAX: usize = 16;
+const PAST_MAX: usize = 8;
 
 /// Numbers dropped by the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

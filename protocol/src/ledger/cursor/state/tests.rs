@@ -1,10 +1,12 @@
 //! Which words of a device decide, what opens a generation, and where the missing is found.
 
-use super::{StreamState, Verdict};
+use super::{ELSEWHERE_MAX, PAST_MAX, StreamState, Verdict};
+use crate::codec;
 use crate::ident::{Hash, Incarnation};
 use crate::ledger::cursor::fixture::{Cheap, FLEET, KEY, LEDGER};
 use crate::ledger::spool::position::{Extent, Life, Position, Span, Starts};
 use crate::ledger::spool::statement::{Standing, Statement, Word};
+use crate::limits::SPOOL_STARTS_MAX;
 
 fn extent(runs: &[(u8, u64)]) -> Extent {
     let mut extent = Extent::default();
@@ -118,4 +120,35 @@ fn what_is_missing_is_asked_for_by_incarnation() {
         next.timeline.missing(),
         [piece(1, 5, 6), piece(2, 7, 9), piece(3, 10, 12)]
     );
+}
+
+#[test]
+fn a_state_with_all_that_it_may_remember_can_be_stored() {
+    let lives = u8::try_from(2 * PAST_MAX).unwrap_or(u8::MAX);
+    let mut state = StreamState::new(LEDGER);
+    for life in 1..=lives {
+        let runs: Vec<(u8, u64)> = (0..u8::try_from(SPOOL_STARTS_MAX).unwrap_or(u8::MAX))
+            .map(|run| {
+                (
+                    run.wrapping_mul(3).wrapping_add(life),
+                    1_000 * (u64::from(run) + 1),
+                )
+            })
+            .collect();
+        let mut device = extent(&runs);
+        for start in 0..ELSEWHERE_MAX as u64 {
+            device.floor = Position {
+                number: 10 * (start + 1),
+                ..device.head
+            };
+            state = match judged(&state, 2 + u64::from(life), device.clone()) {
+                Verdict::Behind(next) | Verdict::Lost(next, _) | Verdict::Renamed(next) => *next,
+                Verdict::Nothing => state,
+            };
+            state.timeline.extent.head.number += 1;
+            state.timeline.delivered += 1;
+        }
+    }
+    assert_eq!(state.past.len(), PAST_MAX);
+    assert!(codec::fits(&state), "{} bytes", codec::encoded_len(&state));
 }
