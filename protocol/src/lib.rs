@@ -7,6 +7,7 @@
 pub mod catalog;
 pub mod clock;
 pub mod codec;
+pub mod contacts;
 pub mod crypto;
 pub mod ident;
 pub mod ledger;

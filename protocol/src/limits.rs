@@ -104,3 +104,15 @@ pub const SPOOL_STARTS_MAX: usize = 64;
 pub const SPOOL_GAPS_MAX: usize = 64;
 /// Entries of one spool before it makes room by itself: 4 MiB of sizes.
 pub const SPOOL_ENTRIES_MAX: usize = 1_000_000;
+/// Addresses that one node names.
+pub const ADDRESSES_MAX: usize = 8;
+/// One address, as text.
+pub const ADDRESS_BYTES_MAX: usize = 128;
+/// Where a node can be reached, without its signature.
+pub const CONTACT_BYTES_MAX: usize = 1536;
+/// Contacts in one message.
+pub const CONTACTS_TOLD_MAX: usize = 16;
+/// Contacts that a manager keeps of those that are no managers.
+pub const CONTACTS_MAX: usize = 65_536;
+/// The same on an agent, and nodes that either looks for at once.
+pub const CONTACTS_AGENT_MAX: usize = 64;

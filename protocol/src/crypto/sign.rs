@@ -32,6 +32,8 @@ pub enum Context {
     BodyRequest,
     /// A device's word on its own pulled ledgers.
     Spool,
+    /// Where a node says that it can be reached.
+    Contact,
 }
 
 impl Context {
@@ -47,6 +49,7 @@ impl Context {
             Self::Invite => b"regatta/v1/invite",
             Self::BodyRequest => b"regatta/v1/body-request",
             Self::Spool => b"regatta/v1/spool",
+            Self::Contact => b"regatta/v1/contact",
         }
     }
 
