@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 pub(super) use self::arrival::Answer;
 use crate::codec;
-use crate::crypto::seal::BoxSecret;
 use crate::ident::{Hash, NodeId};
 use crate::ledger::bodies::message::{BodyClaim, BodyMessage, BodyRequest, RequestId};
 use crate::ledger::bodies::route::ONCE_MS;
+use crate::ledger::bodies::sealing::OpenPart;
 use crate::ledger::bodies::tree::{Layout, Partial, Unit};
 use crate::ledger::bodies::{Bodies, Effect, Failure, Step};
 use crate::limits::{
@@ -35,7 +35,7 @@ struct Search {
     id: RequestId,
     request: Box<BodyRequest>,
     /// Of the certificate in the request: keys may rotate before the last answer comes.
-    secret: Arc<BoxSecret>,
+    secret: Arc<dyn OpenPart>,
     /// Who was asked, and whether an answer may still come.
     asked: BTreeMap<NodeId, bool>,
     /// Neighbours through whom the body comes or could come; the first is in use.

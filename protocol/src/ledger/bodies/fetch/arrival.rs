@@ -50,7 +50,7 @@ impl Bodies {
             unit,
         };
         let fresh = !fetch.partial.has(unit);
-        let opened = binding.open(&search.secret, &answer.sealed).ok();
+        let opened = search.secret.open(&binding, &answer.sealed).ok();
         let taken = opened.filter(|bytes| fetch.partial.take(&hash, fetch.layout, unit, bytes));
         let Some(bytes) = taken else {
             self.on_wrong(step, hash, &answer);
