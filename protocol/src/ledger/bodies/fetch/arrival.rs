@@ -60,6 +60,12 @@ impl Bodies {
             search.ways.push(from);
         }
         search.stalls = 0;
+        if search.probe == Some(unit) {
+            search.probe = None;
+            fetch.in_flight.clear();
+        }
+        let due = step.now.plus(search.patience_ms);
+        fetch.in_flight.values_mut().for_each(|at| *at = due);
         if fresh {
             fetch.tries = 0;
             step.out.push(Effect::Store { hash, unit, bytes });
