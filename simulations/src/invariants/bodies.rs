@@ -12,7 +12,7 @@ use regatta_protocol::ledger::bodies::message::{BodyMessage, BodyRequest, Reques
 use regatta_protocol::ledger::bodies::tree::{Unit, unit_of};
 use regatta_protocol::ledger::entry::{Entry, Header, Parcel};
 use regatta_protocol::limits::{
-    BODY_PIECE_BYTES_MAX, BODY_ROUTES_MAX, BODY_SESSIONS_MAX, BODY_WANTS_MAX,
+    BODY_HOPS_MAX, BODY_PIECE_BYTES_MAX, BODY_ROUTES_MAX, BODY_SESSIONS_MAX, BODY_WANTS_MAX,
 };
 
 /// A body as it was written.
@@ -82,13 +82,17 @@ impl BodyWatch {
         written.is_some_and(|written| written.readers.contains(node))
     }
 
-    /// Somebody asks.
-    pub fn asked(&mut self, request: &BodyRequest) {
+    /// Somebody asks, or asks on.
+    pub fn asked(&mut self, me: &NodeId, hops_left: u8, request: &BodyRequest) -> Option<String> {
         let claim = &request.claim;
+        // The first link is the requester's own; whoever asks on has one less at least.
+        let most = BODY_HOPS_MAX - if claim.node == *me { 1 } else { 2 };
         let asked = (claim.node, claim.hash);
         if self.requests.insert(request.id(), asked).is_none() {
             self.last = Some(Box::new(request.clone()));
         }
+        (hops_left > most)
+            .then(|| format!("I6: a request may go {hops_left} links on, {most} at most"))
     }
 
     /// What was asked last.
@@ -207,5 +211,5 @@ pub fn too_much(load: &Load) -> Option<String> {
         && load.sessions <= BODY_SESSIONS_MAX
         && load.routes <= BODY_ROUTES_MAX
         && load.remembered <= 2 * BODY_ROUTES_MAX;
-    (!within).then(|| format!("I4: more under way than there may be: {load:?}"))
+    (!within).then(|| format!("I6: more under way than there may be: {load:?}"))
 }

@@ -208,8 +208,8 @@ impl World {
         let mut broken = None;
         match effect {
             Effect::Send { to, message } => {
-                if let BodyMessage::Request { request, .. } = &message {
-                    watch.asked(request);
+                if let BodyMessage::Request { hops_left, request } = &message {
+                    broken = watch.asked(&me, *hops_left, request);
                 }
                 if let Some(to) = self.place_of(&to) {
                     self.send(index, &[to], Packet::Body(message));
