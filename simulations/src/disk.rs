@@ -7,6 +7,7 @@ use regatta_protocol::clock::reference::Floor;
 use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::entry::{Entry, Parcel};
 
+use crate::bodies::store::BodyDisk;
 use crate::pulled::store::PulledDisk;
 
 /// What a node has stored.
@@ -18,14 +19,22 @@ pub struct Disk {
     remembered: Vec<NodeId>,
     /// What it has of pulled ledgers.
     pub pulled: PulledDisk,
+    /// Its bodies.
+    pub bodies: BodyDisk,
 }
 
 impl Disk {
-    /// Keeps an entry.
+    /// Keeps an entry; a body that rode along with it is kept elsewhere.
     pub fn store(&mut self, entry: &Arc<Entry>) {
         let index = u32::try_from(self.log.len()).unwrap_or(u32::MAX);
         self.by_hash.insert(entry.hash, index);
-        self.log.push(Arc::clone(entry));
+        self.log.push(match entry.riding() {
+            Some(_) => Arc::new(Entry {
+                parcel: entry.bare(),
+                ..(**entry).clone()
+            }),
+            None => Arc::clone(entry),
+        });
     }
 
     /// Keeps a floor of reference time.

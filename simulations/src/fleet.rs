@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use regatta_protocol::codec::{self, Bytes, Name};
-use regatta_protocol::crypto::seal::BoxKey;
 use regatta_protocol::crypto::sign::{Context, Sign, Verify};
 use regatta_protocol::ident::{FleetId, Hash, NodeId, Serial};
 use regatta_protocol::ledger::holdings::Holdings;
@@ -70,6 +69,12 @@ impl Root {
         }
     }
 
+    /// The fleet's scheme.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
     /// A new key of the fleet's scheme.
     #[must_use]
     pub fn new_key(&self, prng: &mut Prng) -> Arc<dyn Sign> {
@@ -99,7 +104,7 @@ impl Root {
             rank: Rank::Manager,
             keys: NodeKeys {
                 sign: key.public(),
-                seal: BoxKey(Hash(key.public().0.0)),
+                seal: self.scheme.seal_key(&key.public()),
             },
             labels: Labels::none(),
             grants,

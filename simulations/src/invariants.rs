@@ -1,6 +1,7 @@
 //! What must hold: after each event for the node that handled it, and for the whole fleet once the
 //! network has healed. The numbers I1, I2, I3 and I8 are those of RELIABILITY.md.
 
+pub mod bodies;
 mod given;
 pub mod pulls;
 
@@ -13,6 +14,7 @@ use regatta_protocol::ledger::replica::{Alarm, Effect};
 use regatta_protocol::machine::Millis;
 use regatta_protocol::trust::fold::is_held;
 
+use crate::invariants::bodies::{BodySeen, BodyWatch};
 use crate::invariants::given::Given;
 use crate::invariants::pulls::Pulls;
 use crate::network::NodeIndex;
@@ -81,13 +83,29 @@ pub struct Seen {
     pub hung_up: u64,
     /// Drafts refused.
     pub refused: u64,
+    /// What became of bodies.
+    pub bodies: BodySeen,
 }
 
 impl Invariants {
     /// What was counted.
     #[must_use]
     pub fn seen(&self) -> Seen {
-        self.seen
+        Seen {
+            bodies: self.given.bodies.seen,
+            ..self.seen
+        }
+    }
+
+    /// What is known of bodies.
+    #[must_use]
+    pub fn bodies(&self) -> &BodyWatch {
+        &self.given.bodies
+    }
+
+    /// The same, to add to it.
+    pub fn bodies_mut(&mut self) -> &mut BodyWatch {
+        &mut self.given.bodies
     }
 
     /// A node started from its disk.

@@ -3,6 +3,7 @@
 //! One seed replays everything. Faults run until the work is done, then the network heals and the
 //! fleet has to converge: safety first, then liveness. What is asserted is in [`invariants`].
 
+pub mod bodies;
 pub mod disk;
 pub mod fleet;
 pub mod forge;

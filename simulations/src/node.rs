@@ -17,6 +17,8 @@ use regatta_protocol::prng::Prng;
 use regatta_protocol::trust::certificate::Capability;
 use regatta_protocol::trust::statement::Statement;
 
+use crate::bodies::NodeBodies;
+use crate::bodies::papers::Papers;
 use crate::disk::Disk;
 use crate::fleet::{EPOCH, Root};
 use crate::network::NodeIndex;
@@ -36,10 +38,10 @@ pub struct Node {
     pub membership: Option<Membership>,
     /// Its pulled ledgers; none while it is down, or where a run has none.
     pub pulled: Option<Pulled>,
+    /// Its bodies; none while it is down, or where a run has none.
+    pub bodies: Option<NodeBodies>,
     /// What outlasts a crash.
     pub disk: Disk,
-    /// An image of the disk that was put aside.
-    pub backup: Option<Disk>,
     /// How far its clock is off.
     pub clock_off_ms: i64,
     /// Connections, each with the number of its session.
@@ -63,6 +65,10 @@ pub struct Place {
     pub fresh: bool,
     /// Everybody that it ever had a connection with: it may hold what is for them.
     pub neighbours: BTreeSet<NodeId>,
+    /// An image of the disk that was put aside.
+    pub backup: Option<Disk>,
+    /// What it shows to get bodies; none where a run has none.
+    pub papers: Option<Papers>,
 }
 
 impl Node {
@@ -74,8 +80,8 @@ impl Node {
             replica: None,
             membership: None,
             pulled: None,
+            bodies: None,
             disk: Disk::default(),
-            backup: None,
             clock_off_ms: 0,
             links: BTreeMap::new(),
             crash_after: None,
@@ -85,6 +91,8 @@ impl Node {
                 wake_at: NEVER,
                 fresh: true,
                 neighbours: BTreeSet::new(),
+                backup: None,
+                papers: None,
             },
         }
     }
@@ -135,6 +143,7 @@ impl Node {
         self.replica = None;
         self.membership = None;
         self.pulled = None;
+        self.bodies = None;
         self.crash_after = None;
     }
 
@@ -146,13 +155,14 @@ impl Node {
         }
     }
 
-    /// When each machine wants to be woken: the replica, membership, the cursor.
+    /// When each machine wants to be woken: the replica, membership, the cursor, bodies.
     #[must_use]
-    pub fn wakes(&self) -> [Millis; 3] {
+    pub fn wakes(&self) -> [Millis; 4] {
         let replica = self.replica.as_ref().and_then(Machine::wake_at);
         let membership = self.membership.as_ref().and_then(Machine::wake_at);
         let cursor = self.pulled.as_ref().and_then(Pulled::wake_at);
-        [replica, membership, cursor].map(|at| at.unwrap_or(NEVER))
+        let bodies = self.bodies.as_ref().map(NodeBodies::wake_at);
+        [replica, membership, cursor, bodies].map(|at| at.unwrap_or(NEVER))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What happens to a fleet in a run: work and faults drawn from the seed, one after the other.
 
 mod attacks;
+pub mod bodies;
 mod winners;
 
 use std::collections::BTreeMap;
@@ -64,10 +65,14 @@ pub enum Act {
     Forge,
     /// A member sends what was recorded before.
     Replay,
+    /// A member asks for a body that is not for it.
+    Pry,
+    /// A member hands out bytes that are not the body's.
+    Lie,
 }
 
 /// How often each happens, of a hundred and some.
-const WEIGHTS: [(Act, u64); 21] = [
+const WEIGHTS: [(Act, u64); 23] = [
     (Act::Write, 40),
     (Act::WriteScoped, 8),
     (Act::WriteSet, 4),
@@ -89,6 +94,8 @@ const WEIGHTS: [(Act, u64); 21] = [
     (Act::SetClock, 3),
     (Act::Forge, 3),
     (Act::Replay, 2),
+    (Act::Pry, 3),
+    (Act::Lie, 1),
 ];
 
 /// Names that are written over and over.
@@ -127,6 +134,7 @@ pub fn calm(world: &mut World) {
     world.network.set_weather(Weather::FAIR);
     world.links_changed();
     for index in 0..world.nodes.len() as NodeIndex {
+        bodies::lie(world, index, false);
         let node = &mut world.nodes[index as usize];
         node.crash_after = None;
         let off = node.clock_off_ms;
@@ -211,6 +219,11 @@ fn carry_out(world: &mut World, act: Act) {
             world.set_clock(node, off);
         }
         Act::Forge | Act::Replay => attack(world, act),
+        Act::Pry => bodies::pry(world),
+        Act::Lie => {
+            let node = any(world);
+            bodies::lie(world, node, true);
+        }
     }
 }
 
@@ -259,7 +272,10 @@ fn work(world: &mut World, act: Act) {
             Some(revision_draft(world, manager, &document(NAMES[at]))).flatten()
         }
     };
-    if let Some(draft) = draft {
+    if let Some(mut draft) = draft {
+        if matches!(act, Act::Write | Act::WriteScoped) {
+            draft = bodies::dress(world, manager, draft);
+        }
         world.write(manager, draft);
     }
 }
@@ -375,9 +391,9 @@ fn cut(world: &mut World, act: Act) {
 fn lose_disk(world: &mut World, node: NodeIndex, act: Act) {
     let index = node as usize;
     match act {
-        Act::Backup => world.nodes[index].backup = Some(world.nodes[index].disk.clone()),
+        Act::Backup => world.nodes[index].place.backup = Some(world.nodes[index].disk.clone()),
         Act::RestoreBackup => {
-            if let Some(backup) = world.nodes[index].backup.take() {
+            if let Some(backup) = world.nodes[index].place.backup.take() {
                 world.crash(node);
                 world.nodes[index].disk = backup;
                 world.invariants.disk_lost(node, &world.nodes[index]);
@@ -416,5 +432,7 @@ fn act_name(act: Act) -> &'static str {
         Act::SetClock => "clocks set",
         Act::Forge => "forgeries",
         Act::Replay => "replays",
+        Act::Pry => "bodies pried for",
+        Act::Lie => "liars",
     }
 }

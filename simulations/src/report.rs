@@ -81,13 +81,20 @@ impl fmt::Display for Outcome {
         let seconds = self.took.as_secs_f64().max(1e-9);
         writeln!(
             out,
-            "  events     {} ({} of membership, {} of pulled ledgers) in {seconds:.2} s, {:.0} a second",
+            "  events     {} ({} of membership, {} of pulled ledgers, {} of bodies) in {seconds:.2} s, {:.0} a second",
             self.done.events,
             self.done.membership,
             self.done.pulled,
+            self.done.bodies,
             self.done.events as f64 / seconds
         )?;
         writeln!(out, "  trace      {:016x}", self.done.trace)?;
+        let bodies = &seen.bodies;
+        writeln!(
+            out,
+            "  bodies     {} written, {} rode along, {} fetched, {} times not; {} liars found",
+            bodies.written, bodies.ridden, bodies.fetched, bodies.failed, bodies.liars
+        )?;
         for violation in &self.violations {
             writeln!(
                 out,
@@ -126,6 +133,7 @@ impl fmt::Display for Calm {
             ("pulls", self.pulls_ms),
             ("presence", self.presence_ms),
             ("state equal", self.converged_ms),
+            ("bodies", self.bodies_ms),
             ("drained", self.drained_ms),
         ];
         for (name, ms) in named {

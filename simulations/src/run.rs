@@ -9,7 +9,9 @@ use regatta_protocol::ledger::replica::{Role, Settings};
 use regatta_protocol::machine::Millis;
 use regatta_protocol::prng::Prng;
 use regatta_protocol::trust::certificate::Window;
+use regatta_protocol::trust::statement::Statement;
 
+use crate::bodies::papers::Papers;
 use crate::fleet::{self, Root};
 use crate::network::{Network, NodeIndex, Weather};
 use crate::node::{self, Node};
@@ -36,6 +38,8 @@ pub struct Spec {
     pub encoded: bool,
     /// Whether agents write pulled ledgers, and managers read them.
     pub pulled: bool,
+    /// Whether entries have bodies.
+    pub bodies: bool,
 }
 
 impl Spec {
@@ -51,6 +55,7 @@ impl Spec {
             scheme: Scheme::Cheap,
             encoded: nodes <= 20_000,
             pulled: nodes <= 200,
+            bodies: nodes <= 200,
         }
     }
 }
@@ -89,6 +94,9 @@ pub fn launch_with(spec: &Spec, window: impl Fn(usize) -> Window) -> World {
         node.place.site = Some((index - spec.managers) as u32 / SITE);
         nodes.push(node);
     }
+    if spec.bodies {
+        certify(&root, &joined, &mut nodes);
+    }
     let mut network = Network::new(nodes.len(), Weather::FAIR);
     // One seed in four has a transport that loses for good.
     network.set_streams(spec.seed % 4 != 2);
@@ -100,12 +108,30 @@ pub fn launch_with(spec: &Spec, window: impl Fn(usize) -> Window) -> World {
         settings,
         encoded: spec.encoded,
         pulled: spec.pulled,
+        bodies: spec.bodies,
     };
     let mut world = World::new(root, joined, nodes, network, manner, prng);
     for index in 0..spec.nodes as NodeIndex {
         world.start(index);
     }
     world
+}
+
+/// Gives every node what it has to show to get bodies; the first manager enrols the devices.
+fn certify(root: &Root, joined: &[Statement], nodes: &mut [Node]) {
+    let enrols = nodes[0].identity.clone();
+    for (index, node) in nodes.iter_mut().enumerate() {
+        let me = &node.identity;
+        let site = node.place.site.unwrap_or(0);
+        node.place.papers = match joined.get(index) {
+            Some(statement) => Papers::of_manager(root, joined, me, statement),
+            None => Papers::of_device(root, joined, me, &enrols, index, site),
+        };
+        assert!(
+            node.place.papers.is_some(),
+            "a simulated certificate is sound"
+        );
+    }
 }
 
 /// Agents that are on one local network.
@@ -281,6 +307,9 @@ const EQUAL_WITHIN_MS: u64 = 300_000;
 /// How long it may take to draw the same from it: words on the time that were wrong have to age.
 const AGREE_WITHIN_MS: u64 = 20 * 60_000;
 
+/// How long everybody may take to have its bodies: what failed is wanted again after half a minute.
+const BODIES_WITHIN_MS: u64 = 300_000;
+
 /// How long pulled ledgers may take until all is read and copied: what failed is tried again within
 /// five minutes.
 const DRAINED_WITHIN_MS: u64 = 60 * 60_000;
@@ -301,8 +330,11 @@ pub fn whole(spec: &Spec, minutes: u64) -> Outcome {
     }
     let mut disagreement = steady::complaints(&world);
     if calm.converged_ms.is_some() {
+        calm.bodies_ms = world.wait_for_bodies(BODIES_WITHIN_MS);
+        world.invariants.bodies_mut().count();
         calm.copies = steady::work(&mut world);
         disagreement.extend(calm.copies.complaint());
+        disagreement.extend(steady::bodies_lacking(&mut world, BODIES_WITHIN_MS));
         disagreement.extend(steady::complaints(&world));
         let again = converge(&mut world, AGREE_WITHIN_MS, true);
         calm.converged_ms = calm.converged_ms.filter(|_| again.is_some());
@@ -311,6 +343,9 @@ pub fn whole(spec: &Spec, minutes: u64) -> Outcome {
     calm.drained_ms = verdict::drain(&mut world, DRAINED_WITHIN_MS);
     if let Some(what) = verdict::not_drained(&world) {
         disagreement.push(what);
+    }
+    if let Some((node, what)) = world.body_wrong() {
+        world.invariants.broken(world.now, node, what);
     }
     if let Some((node, what)) = verdict::wrong(&world) {
         world.invariants.broken(world.now, node, what);

@@ -4,7 +4,9 @@
 //! delays, and who dials whom. A step that expects something is checked on every node.
 
 pub mod attacks;
+pub mod bodies;
 pub mod documents;
+pub mod dress;
 pub mod expect;
 pub mod player;
 pub mod ranges;
@@ -23,6 +25,7 @@ use crate::scenarios::step::Scenario;
 pub fn all() -> Vec<Scenario> {
     [
         attacks::all(),
+        bodies::all(),
         documents::all(),
         ranges::all(),
         secrets::all(),

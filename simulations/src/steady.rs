@@ -4,9 +4,12 @@
 use std::collections::BTreeSet;
 
 use regatta_protocol::ident::NodeId;
+use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::membership::presence::PresenceState;
+use regatta_protocol::selector::Selector;
 
 use crate::network::NodeIndex;
+use crate::plan::bodies::Body;
 use crate::run::document;
 use crate::world::World;
 use crate::{plan, run};
@@ -25,6 +28,8 @@ pub struct Calm {
     pub pulls_ms: Option<u64>,
     /// Managers agree that everybody is there.
     pub presence_ms: Option<u64>,
+    /// Everybody has the bodies that it is to have, counted from when all drew the same state.
+    pub bodies_ms: Option<u64>,
     /// All draw the same state.
     pub converged_ms: Option<u64>,
     /// All that was produced is with managers, counted from when the rest was done.
@@ -170,7 +175,10 @@ pub fn work(world: &mut World) -> Copies {
     for turn in 0..WRITTEN {
         let managers = world.managers();
         let manager = managers[turn as usize % managers.len()];
-        if let Some(draft) = plan::revision_draft(world, manager, &document("base")) {
+        if let Some(mut draft) = plan::revision_draft(world, manager, &document("base")) {
+            if turn % 4 == 1 && world.manner().bodies {
+                draft = with_body(world, manager, draft, turn);
+            }
             world.write(manager, draft);
         }
         world.run_until(world.now.plus(1_000));
@@ -181,6 +189,28 @@ pub fn work(world: &mut World) -> Copies {
         taken: after.taken.saturating_sub(before.taken),
         duplicates: after.duplicates.saturating_sub(before.duplicates),
     }
+}
+
+/// One that rides along, one that is fetched, and one of several pieces, for everybody.
+fn with_body(world: &mut World, manager: NodeIndex, draft: Draft, turn: u64) -> Draft {
+    let bytes = plan::bodies::bytes(world, [500, 5_000, 40_000][turn as usize / 4 % 3]);
+    let body = Body {
+        bytes,
+        select: Selector::everything(),
+        rides: turn < 4,
+    };
+    plan::bodies::give(world, manager, draft, body)
+}
+
+/// Who lacks a body in the calm, after so long; and who got one more often than once.
+pub fn bodies_lacking(world: &mut World, within_ms: u64) -> Option<String> {
+    let found = world.wait_for_bodies(within_ms);
+    if let Some((node, what)) = world.invariants.bodies().too_often() {
+        let index = world.place_of(&node).unwrap_or(0);
+        world.invariants.broken(world.now, index, what);
+    }
+    let lacking = world.body_missing().filter(|_| found.is_none());
+    lacking.map(|(node, hash)| format!("node {node} lacks the body {hash:?}"))
 }
 
 fn counted(world: &World) -> Copies {

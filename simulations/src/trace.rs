@@ -1,5 +1,7 @@
 //! A running digest over everything that machines handled, in order: equal seeds, equal traces.
 
+use regatta_protocol::ledger::bodies;
+use regatta_protocol::ledger::bodies::message::BodyMessage;
 use regatta_protocol::ledger::cursor::CursorEvent;
 use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::replica::Event;
@@ -20,6 +22,8 @@ pub struct Done {
     pub membership: u64,
     /// Of those, spools' and cursors'.
     pub pulled: u64,
+    /// Of those, those of bodies.
+    pub bodies: u64,
     /// A running digest over all of them, in order.
     pub trace: u64,
 }
@@ -101,6 +105,34 @@ impl Done {
         };
         self.pulled += 1;
         self.note(now, node, kind);
+    }
+
+    /// A machine of bodies handles this.
+    pub fn note_bodies(&mut self, now: Millis, node: NodeIndex, event: &bodies::Event) {
+        let kind = match event {
+            bodies::Event::Want { .. } => 176,
+            bodies::Event::Forget(_) => 177,
+            bodies::Event::Have { .. } => 178,
+            bodies::Event::Lost(_) => 179,
+            bodies::Event::PeerUp { .. } => 180,
+            bodies::Event::PeerDown(_) => 181,
+            bodies::Event::Malformed { .. } => 182,
+            bodies::Event::Read { .. } => 183,
+            bodies::Event::Wake => 184,
+            bodies::Event::Received { message, .. } => 192 + body_message(message),
+        };
+        self.bodies += 1;
+        self.note(now, node, kind);
+    }
+}
+
+fn body_message(message: &BodyMessage) -> u64 {
+    match message {
+        BodyMessage::Request { .. } => 0,
+        BodyMessage::Answer { .. } => 1,
+        BodyMessage::Ask { .. } => 2,
+        BodyMessage::Refused { .. } => 3,
+        BodyMessage::Done { .. } => 4,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use regatta_protocol::codec;
+use regatta_protocol::ledger::bodies::message::BodyMessage;
 use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::spool::message::PullMessage;
 use regatta_protocol::membership::message::MembershipMessage;
@@ -16,6 +17,8 @@ pub enum Packet {
     Membership(MembershipMessage),
     /// Between spools and cursors, and among cursors.
     Pull(PullMessage),
+    /// Between machines of bodies.
+    Body(BodyMessage),
 }
 
 /// Which machine a frame is for, as its first byte says.
@@ -27,6 +30,8 @@ pub enum Stream {
     Membership,
     /// [`Packet::Pull`].
     Pull,
+    /// [`Packet::Body`].
+    Body,
 }
 
 /// A packet on its way; copies to several receivers share it.
@@ -47,6 +52,7 @@ impl Packet {
                 Self::Replica(message) => codec::encoded_len(message),
                 Self::Membership(message) => codec::encoded_len(message),
                 Self::Pull(message) => codec::encoded_len(message),
+                Self::Body(message) => codec::encoded_len(message),
             };
             return (Frame::Counted(Rc::new(self)), bytes + 1);
         }
@@ -54,6 +60,7 @@ impl Packet {
             Self::Replica(message) => (Stream::Replica, codec::encode(message)),
             Self::Membership(message) => (Stream::Membership, codec::encode(message)),
             Self::Pull(message) => (Stream::Pull, codec::encode(message)),
+            Self::Body(message) => (Stream::Body, codec::encode(message)),
         };
         let length = bytes.len() + 1;
         (Frame::Bytes(stream, Rc::new(bytes)), length)
@@ -72,6 +79,7 @@ impl Frame {
                 Stream::Replica => codec::decode(&bytes).map(Packet::Replica),
                 Stream::Membership => codec::decode(&bytes).map(Packet::Membership),
                 Stream::Pull => codec::decode(&bytes).map(Packet::Pull),
+                Stream::Body => codec::decode(&bytes).map(Packet::Body),
             }
             .map_err(|_| stream),
         }

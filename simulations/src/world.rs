@@ -4,19 +4,21 @@
 //! count for [`Node::crash_after`], of whatever machine they are; what one machine has to tell
 //! another of the same node follows once all effects of the event are performed.
 
+mod bodies;
 mod links;
 mod perform;
+mod places;
 mod pulled;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use regatta_protocol::ident::NodeId;
+use regatta_protocol::ledger::bodies::Event as BodyEvent;
 use regatta_protocol::ledger::cursor::CursorEvent;
 use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::replica::author::Draft;
-use regatta_protocol::ledger::replica::{Effect, Event, Role, Settings};
+use regatta_protocol::ledger::replica::{Effect, Event, Settings};
 use regatta_protocol::machine::{Machine, Millis};
 use regatta_protocol::membership::homes::RosterManager;
 use regatta_protocol::membership::{MembershipEffect, MembershipEvent};
@@ -31,6 +33,7 @@ use crate::pulled::PulledEvent;
 use crate::queue::Queue;
 use crate::trace::Done;
 use crate::wire::{Frame, Packet, Stream};
+use crate::world::places::Places;
 
 /// How soon the transport notices that a link is dead.
 pub(crate) const NOTICED_AFTER_MS: u64 = 8_000;
@@ -81,6 +84,7 @@ enum Follow {
     Replica(Event),
     Membership(MembershipEvent),
     Pulled(PulledEvent),
+    Bodies(Box<BodyEvent>),
 }
 
 /// How a run is carried out.
@@ -92,6 +96,8 @@ pub struct Manner {
     pub encoded: bool,
     /// Whether agents write pulled ledgers, and managers read them.
     pub pulled: bool,
+    /// Whether entries have bodies.
+    pub bodies: bool,
 }
 
 /// Everything there is.
@@ -116,14 +122,6 @@ pub struct World {
     chance: Chance,
 }
 
-/// Where nodes are.
-#[derive(Debug, Default)]
-struct Places {
-    of_node: HashMap<NodeId, NodeIndex, BuildHasherDefault<IdHasher>>,
-    managers: Vec<NodeIndex>,
-    sites: BTreeMap<u32, Vec<NodeIndex>>,
-}
-
 #[derive(Debug)]
 struct Chance {
     manner: Manner,
@@ -136,24 +134,6 @@ struct Chance {
     follow: VecDeque<Follow>,
     /// The last roster that a fold gave: most nodes draw the same one.
     roster: Arc<[RosterManager]>,
-}
-
-/// Ids are random already: eight of their bytes are hash enough.
-#[derive(Debug, Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(eight) = bytes.first_chunk() {
-            self.0 ^= u64::from_le_bytes(*eight);
-        }
-    }
-
-    fn write_usize(&mut self, _: usize) {}
 }
 
 impl World {
@@ -236,6 +216,7 @@ impl World {
         let is_manager = node.is_manager();
         self.invariants.started(index, &self.nodes[index as usize]);
         self.start_pulled(index);
+        self.start_bodies(index);
         self.handle(index, clock);
         self.tell(index, MembershipEvent::Clock { wall });
         self.tell_roster(index);
@@ -258,6 +239,7 @@ impl World {
     pub fn crash(&mut self, index: NodeIndex) {
         let node = &mut self.nodes[index as usize];
         node.stop();
+        node.disk.bodies.crash(&mut self.chance.prng);
         self.invariants.stopped(node.identity.node);
         let links = std::mem::take(&mut node.links);
         for (peer, session) in links {
@@ -341,7 +323,7 @@ impl World {
         if node.place.wake_at > self.now {
             return;
         }
-        let [replica, membership, cursor] = node.wakes();
+        let [replica, membership, cursor, bodies] = node.wakes();
         node.place.wake_at = NEVER;
         if replica <= self.now {
             self.handle(index, Event::Wake);
@@ -351,6 +333,9 @@ impl World {
         }
         if cursor <= self.now {
             self.tell_pulled(index, PulledEvent::Cursor(CursorEvent::Wake));
+        }
+        if bodies <= self.now {
+            self.wake_bodies(index);
         }
         let next = self.nodes[index as usize]
             .wakes()
@@ -380,7 +365,9 @@ impl World {
                 self.tell(to, MembershipEvent::Received { from, message });
             }
             Ok(Packet::Pull(message)) => self.pull_message(to, from, message),
+            Ok(Packet::Body(message)) => self.body_message(to, from, message),
             Err(Stream::Replica) => self.handle(to, Event::Malformed { from }),
+            Err(Stream::Body) => self.tell_bodies(to, BodyEvent::Malformed { from }),
             Err(Stream::Membership | Stream::Pull) => {}
         }
     }
@@ -403,6 +390,7 @@ impl World {
                 Follow::Replica(event) => self.replica(index, event),
                 Follow::Membership(event) => self.membership(index, event),
                 Follow::Pulled(event) => self.pulled(index, event),
+                Follow::Bodies(event) => self.bodies(index, *event),
             }
         }
     }
@@ -481,18 +469,6 @@ impl World {
             let identity = &self.nodes[other].identity;
             let (node, key) = (identity.node, identity.signer.public());
             self.tell(index, MembershipEvent::Known { node, key });
-        }
-    }
-}
-
-impl Places {
-    fn add(&mut self, node: &Node, index: NodeIndex) {
-        self.of_node.entry(node.identity.node).or_insert(index);
-        if node.identity.role == Role::Manager {
-            self.managers.push(index);
-        }
-        if let Some(site) = node.place.site {
-            self.sites.entry(site).or_default().push(index);
         }
     }
 }

@@ -224,7 +224,7 @@ fn a_restart_knows_what_was_kept() {
 #[test]
 fn the_largest_words_fit_a_frame() {
     let long = "x".repeat(ADDRESS_BYTES_MAX);
-    let largest = word(2, 2, 500, &vec![long.as_str(); ADDRESSES_MAX]);
+    let largest = word(2, 2, 500, &[long.as_str(); ADDRESSES_MAX]);
     assert!(largest.open(&FLEET, &Ed25519).is_some());
     let message = ContactMessage::Tell(vec![largest; CONTACTS_TOLD_MAX]);
     assert!(codec::fits(&message), "{}", codec::encoded_len(&message));

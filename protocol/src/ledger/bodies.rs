@@ -14,6 +14,7 @@ pub mod library;
 pub mod message;
 mod peer;
 mod route;
+pub mod sealing;
 mod serve;
 pub mod tree;
 
@@ -22,7 +23,6 @@ use std::sync::Arc;
 
 pub use self::tree::{piece_hashes, root_of, root_of_pieces};
 use crate::codec::Bytes;
-use crate::crypto::seal::BoxSecret;
 use crate::crypto::sign::Sign;
 use crate::ident::{Hash, NodeId};
 use crate::ledger::bodies::fetch::Fetches;
@@ -30,6 +30,7 @@ use crate::ledger::bodies::library::Library;
 use crate::ledger::bodies::message::{BodyMessage, Refusal, RequestId};
 use crate::ledger::bodies::peer::{Peer, REQUEST_COST, STRAY_COST, Spent};
 use crate::ledger::bodies::route::Routes;
+use crate::ledger::bodies::sealing::OpenPart;
 use crate::ledger::bodies::serve::Sessions;
 use crate::ledger::bodies::tree::{Partial, Unit};
 use crate::machine::{Machine, Millis};
@@ -46,7 +47,7 @@ pub struct Requester {
     /// Signs with the certificate's key.
     pub signer: Arc<dyn Sign>,
     /// Opens what was sealed to the certificate's key.
-    pub secret: Arc<BoxSecret>,
+    pub secret: Arc<dyn OpenPart>,
 }
 
 /// Everything that can happen to the machine.

@@ -7,6 +7,7 @@ use regatta_protocol::ledger::entry::{Entry, LedgerId, LedgerKind, Parcel};
 use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::replica::Effect;
 
+use crate::invariants::bodies::BodyWatch;
 use crate::node::Node;
 
 /// Whom a node may give what.
@@ -16,6 +17,8 @@ pub struct Given {
     members: BTreeMap<NodeId, (bool, bool)>,
     /// Who was once in step with whom on trust, since the first of the two started.
     agreed: BTreeSet<(NodeId, NodeId)>,
+    /// Who may have which bodies.
+    pub bodies: BodyWatch,
 }
 
 impl Given {
@@ -40,7 +43,15 @@ impl Given {
                 let mut pairs = to
                     .iter()
                     .flat_map(|to| ledgers.iter().map(move |it| (to, it)));
-                pairs.find_map(|(to, ledger)| self.refused(me, *to, ledger))
+                let parcels = match message {
+                    Message::Push { parcels, .. } | Message::Entries { parcels, .. } => {
+                        &parcels[..]
+                    }
+                    _ => &[],
+                };
+                pairs
+                    .find_map(|(to, ledger)| self.refused(me, *to, ledger))
+                    .or_else(|| self.bodies.sent(to, parcels.iter()))
             }
             Effect::SendStored { to, entries, .. } => entries
                 .iter()

@@ -53,11 +53,8 @@ fn winners_by_rule(
     }
     let mut documents: BTreeMap<DocumentKey, Vec<Written>> = BTreeMap::new();
     for entry in node.disk.entries() {
-        let content = entry
-            .parcel
-            .body
-            .as_deref()
-            .unwrap_or(&entry.header.payload);
+        let carried = entry.carried().map(|bytes| &bytes[..]);
+        let content = carried.unwrap_or(&entry.header.payload);
         let revisions: Vec<Revision> = match entry.header.kind {
             EntryKind::REVISION => codec::decode(content).into_iter().collect(),
             EntryKind::SET => codec::decode(content)

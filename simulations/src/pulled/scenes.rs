@@ -85,6 +85,7 @@ fn launch(seed: u64, managers: usize, agents: usize) -> World {
     let spec = Spec {
         managers,
         pulled: true,
+        bodies: false,
         push: true,
         ..Spec::of_seed(seed, managers + agents)
     };

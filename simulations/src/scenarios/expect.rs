@@ -127,6 +127,31 @@ fn check_more(play: &mut Play, step: &Step) -> Result<(), String> {
                 )
             })
         }
+        _ => check_bodies(play, step),
+    }
+}
+
+fn check_bodies(play: &mut Play, step: &Step) -> Result<(), String> {
+    match *step {
+        Step::Bodies(ms) => match play.world.wait_for_bodies(ms) {
+            Some(_) => play.world.body_wrong().map_or(Ok(()), |(node, what)| {
+                Err(format!("on node {node}: {what}"))
+            }),
+            None => Err(format!(
+                "not within {ms} ms: {:?}",
+                play.world.body_missing()
+            )),
+        },
+        Step::HasBody(who, label, has) => {
+            let body = play.bodies.get(label);
+            let disk = &play.world.nodes[who].disk.bodies;
+            let found = body.is_some_and(|(hash, _)| disk.has(hash));
+            expect(who, found == has, &found)
+        }
+        Step::LiarFound => {
+            let found = play.world.invariants.seen().bodies.liars;
+            expect(0, found > 0, &found)
+        }
         _ => Ok(()),
     }
 }

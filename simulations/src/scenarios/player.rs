@@ -19,6 +19,7 @@ use crate::invariants::Violation;
 use crate::network::NodeIndex;
 use crate::plan;
 use crate::run::{self, Spec, document};
+use crate::scenarios::dress;
 use crate::scenarios::expect;
 use crate::scenarios::secrets;
 use crate::scenarios::steal;
@@ -44,6 +45,8 @@ pub struct Play {
     pub world: World,
     /// Entries by their names.
     pub entries: BTreeMap<String, Written>,
+    /// Bodies by their names, with their lengths.
+    pub bodies: BTreeMap<Label, (Hash, u64)>,
     /// Orders by their names.
     pub orders: BTreeMap<Label, VerdictId>,
     /// Identities as they were at the beginning: what thieves took.
@@ -96,6 +99,7 @@ pub fn play(scenario: &Scenario, seed: u64, scheme: Scheme) -> Played {
         scheme,
         encoded: true,
         pulled: false,
+        bodies: scenario.has_bodies(),
     };
     let lives = scenario.lives;
     let world = run::launch_with(&spec, |index| {
@@ -113,6 +117,7 @@ pub fn play(scenario: &Scenario, seed: u64, scheme: Scheme) -> Played {
     let mut play = Play {
         world,
         entries: BTreeMap::new(),
+        bodies: BTreeMap::new(),
         orders: BTreeMap::new(),
         taken,
     };
@@ -173,7 +178,7 @@ impl Play {
                 self.world.nodes[who].crash_after = Some(effects);
             }
             Step::Backup(who) => {
-                self.world.nodes[who].backup = Some(self.world.nodes[who].disk.clone());
+                self.world.nodes[who].place.backup = Some(self.world.nodes[who].disk.clone());
             }
             Step::Restore(who) | Step::Wipe(who) => self.lose_disk(step, who),
             Step::Clock(who, off_ms) => self.world.set_clock(who as NodeIndex, off_ms),
@@ -190,6 +195,7 @@ impl Play {
                 }
             }
             Step::RootStop(..) | Step::RootGood(..) => steal::order(self, step),
+            Step::WriteBody(..) | Step::AskFor(..) | Step::Lie(..) => dress::carry_out(self, step),
             _ => self.write(step),
         }
     }
@@ -218,7 +224,11 @@ impl Play {
     fn lose_disk(&mut self, step: &Step, who: Who) {
         self.world.crash(who as NodeIndex);
         let backup = match step {
-            Step::Restore(_) => self.world.nodes[who].backup.take().unwrap_or_default(),
+            Step::Restore(_) => self.world.nodes[who]
+                .place
+                .backup
+                .take()
+                .unwrap_or_default(),
             _ => crate::disk::Disk::default(),
         };
         self.world.nodes[who].disk = backup;
@@ -296,7 +306,8 @@ impl Play {
         );
     }
 
-    fn revision(&self, who: Who, key: &DocumentKey) -> Option<Draft> {
+    /// The next revision of a document, as a manager would write it.
+    pub fn revision(&self, who: Who, key: &DocumentKey) -> Option<Draft> {
         plan::revision_draft(&self.world, who as NodeIndex, key)
     }
 

@@ -38,6 +38,24 @@ impl Scenario {
         });
         waits.sum()
     }
+
+    /// Whether its entries have bodies.
+    #[must_use]
+    pub fn has_bodies(&self) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| matches!(step, Step::WriteBody(..)))
+    }
+}
+
+/// Whom a body is for, beside the managers.
+#[derive(Clone, Copy, Debug)]
+pub enum Readers {
+    /// Every device.
+    Everybody,
+    /// The device whose name the selector asks for.
+    Named(Who),
+    /// The device in whose scope the entry stands.
+    Scoped(Who),
 }
 
 /// What a forged entry says.
@@ -141,6 +159,12 @@ pub enum Step {
     Flood(Who, Who, u32),
     /// A member hands another an entry in a manager's name that it did not sign, so many times.
     Forge(Who, Who, u32),
+    /// A manager writes a revision with a body of so many bytes; true where it may ride along.
+    WriteBody(Who, Readers, usize, bool, Label),
+    /// A node asks for a body, whether that is for it or not.
+    AskFor(Who, Label),
+    /// A node hands out bytes that are not the body's, or ends that.
+    Lie(Who, bool),
     /// No cuts.
     Heal,
     /// A node stops.
@@ -185,6 +209,12 @@ pub enum Step {
     Opens(Who, Label, bool),
     /// Somebody was hung up on.
     HungUp,
+    /// Everybody has its bodies within so many milliseconds, from now on.
+    Bodies(u64),
+    /// A node has a body, or does not.
+    HasBody(Who, Label, bool),
+    /// Somebody was hung up on for wrong bytes.
+    LiarFound,
     /// Everybody but these nodes sees a fork of this manager's fleet ledger.
     Forked(Who),
 }

@@ -97,6 +97,7 @@ impl World {
             lan: site.is_some() && site == other.place.site,
         };
         self.handle(node, Event::PeerUp(info));
+        self.present(node, peer);
         self.reached(node, info.node);
         self.tell(node, connected);
     }
@@ -111,6 +112,7 @@ impl World {
         let id = self.nodes[peer as usize].identity.node;
         self.handle(node, Event::PeerDown(id));
         self.lost(node, id);
+        self.bodies_lost(node, id);
         self.tell(node, MembershipEvent::Disconnected { peer: id });
         if is_told {
             self.queue

@@ -15,7 +15,10 @@ impl World {
         let node = &mut self.nodes[index as usize];
         self.invariants.effect(index, node, self.now, &effect);
         match effect {
-            Effect::Store(entry) => node.disk.store(&entry),
+            Effect::Store(entry) => {
+                node.disk.store(&entry);
+                self.body_named(index, &entry);
+            }
             Effect::StoreFloor(floor) => node.disk.store_floor(floor),
             Effect::Send { to, message } => {
                 let to: Vec<NodeIndex> = to.iter().filter_map(|node| self.place_of(node)).collect();
@@ -31,9 +34,14 @@ impl World {
                     .iter()
                     .filter_map(|hash| node.disk.parcel(hash))
                     .collect();
-                let Some(to) = self.place_of(&to) else {
+                let to_id = to;
+                let Some(to) = self.place_of(&to_id) else {
                     return true;
                 };
+                let broken = self.invariants.bodies().sent(&[to_id], parcels.iter());
+                if let Some(what) = broken {
+                    self.invariants.broken(self.now, index, what);
+                }
                 for message in replica::answer(wanted, parcels, more) {
                     self.send(index, &[to], Packet::Replica(message));
                 }
@@ -44,6 +52,7 @@ impl World {
                     .is_some_and(|place| self.hang_up(index, place))
                 {
                     self.lost(index, peer);
+                    self.bodies_lost(index, peer);
                     self.follow(Follow::Replica(Event::PeerDown(peer)));
                     self.follow(Follow::Membership(MembershipEvent::Disconnected { peer }));
                 }
@@ -66,8 +75,8 @@ impl World {
             Effect::FeederFailed(peer) => {
                 self.follow(Follow::Membership(MembershipEvent::FeederFailed { peer }));
             }
-            Effect::Agreed(_)
-            | Effect::Written { .. }
+            Effect::Agreed(peer) => self.bodies_reached(index, peer),
+            Effect::Written { .. }
             | Effect::Refused { .. }
             | Effect::Replicated { .. }
             | Effect::Alarm(_) => {}
@@ -88,6 +97,7 @@ impl World {
                     .is_some_and(|place| self.hang_up(index, place))
                 {
                     self.lost(index, peer);
+                    self.bodies_lost(index, peer);
                     self.follow(Follow::Replica(Event::PeerDown(peer)));
                 }
             }

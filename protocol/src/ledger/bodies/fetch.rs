@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 pub(super) use self::arrival::Answer;
 use crate::codec;
-use crate::crypto::seal::BoxSecret;
 use crate::ident::{Hash, NodeId};
 use crate::ledger::bodies::message::{BodyClaim, BodyMessage, BodyRequest, RequestId};
 use crate::ledger::bodies::route::ONCE_MS;
+use crate::ledger::bodies::sealing::OpenPart;
 use crate::ledger::bodies::tree::{Layout, Partial, Unit};
 use crate::ledger::bodies::{Bodies, Effect, Failure, Step};
 use crate::limits::{
@@ -20,8 +20,10 @@ use crate::machine::Millis;
 
 /// How long neighbours may search.
 const SEARCH_MS: u64 = 10_000;
-/// How long a part may take.
+/// How long nothing may come of what was asked for; twice as long after each silence.
 const PART_MS: u64 = 5_000;
+/// But no longer than this.
+const PART_MS_MAX: u64 = 20_000;
 /// Parts that may fail to come by one way, one after the other.
 const STALLS_MAX: u8 = 3;
 /// Searches without one new part before the body is given up.
@@ -35,12 +37,17 @@ struct Search {
     id: RequestId,
     request: Box<BodyRequest>,
     /// Of the certificate in the request: keys may rotate before the last answer comes.
-    secret: Arc<BoxSecret>,
+    secret: Arc<dyn OpenPart>,
     /// Who was asked, and whether an answer may still come.
     asked: BTreeMap<NodeId, bool>,
     /// Neighbours through whom the body comes or could come; the first is in use.
     ways: Vec<NodeId>,
     stalls: u8,
+    /// How long the next part may take: a way that is slow stays slow.
+    patience_ms: u64,
+    /// After a silence: the part that was asked for a second time. What was asked for before it and
+    /// comes later was lost.
+    probe: Option<Unit>,
     until: Millis,
 }
 
@@ -186,6 +193,8 @@ impl Bodies {
             asked: BTreeMap::new(),
             ways: Vec::new(),
             stalls: 0,
+            patience_ms: PART_MS,
+            probe: None,
             until: step.now.plus(SEARCH_MS),
         });
         self.ask_more(step, hash);
@@ -270,6 +279,8 @@ impl Bodies {
         if in_use {
             fetch.in_flight.clear();
             search.stalls = 0;
+            search.patience_ms = PART_MS;
+            search.probe = None;
             search.until = step.now.plus(SEARCH_MS);
         }
         if search.ways.is_empty() {
@@ -301,7 +312,7 @@ impl Bodies {
         if units.is_empty() {
             return;
         }
-        let due = step.now.plus(PART_MS);
+        let due = step.now.plus(search.patience_ms);
         fetch
             .in_flight
             .extend(units.iter().map(|unit| (*unit, due)));
@@ -367,18 +378,23 @@ impl Bodies {
             }
             return;
         };
-        let before = fetch.in_flight.len();
-        fetch.in_flight.retain(|_, due| *due > now);
-        if fetch.in_flight.len() == before {
+        if !fetch.in_flight.values().any(|due| *due <= now) {
             return;
         }
         search.stalls += 1;
+        search.patience_ms = (2 * search.patience_ms).min(PART_MS_MAX);
         if search.stalls >= STALLS_MAX {
             step.done(way, search.id);
             self.lose_way(step, hash, &way);
-        } else {
-            self.ask_parts(step, hash);
+            return;
         }
+        // Nobody knows whether they are lost or on a slow link, which must not carry all of them a
+        // second time: the last one is asked for again, and says which.
+        let due = now.plus(search.patience_ms);
+        fetch.in_flight.values_mut().for_each(|at| *at = due);
+        search.probe = fetch.in_flight.keys().next_back().copied();
+        let (id, units) = (search.id, search.probe.into_iter().collect());
+        step.send(way, BodyMessage::Ask { id, units });
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::catalog::RevisionId;
 use crate::crypto::sign::Verify;
 use crate::ident::{FleetId, Hash, Serial};
+use crate::ledger::bodies::sealing::{Noise, SealPart};
 use crate::ledger::entry::{Entry, EntryKind, LedgerId, LedgerKind};
 use crate::ledger::holdings::Holdings;
 use crate::limits::BODY_CARRIED_BYTES_MAX;
@@ -23,6 +24,11 @@ pub trait Library {
 
     /// How signatures are checked.
     fn verify(&self) -> &dyn Verify;
+
+    /// How parts are sealed to a requester.
+    fn sealing(&self) -> &dyn SealPart {
+        &Noise
+    }
 
     /// Reads presented certificates.
     ///

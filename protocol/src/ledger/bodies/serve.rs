@@ -202,7 +202,10 @@ impl Bodies {
             unit,
         };
         let to = session.who.own().keys.seal;
-        let sealed = bytes.and_then(|bytes| binding.seal(&to, &bytes, &mut self.prng).ok());
+        let sealed = bytes.and_then(|bytes| {
+            let sealing = step.library.sealing();
+            sealing.seal(&to, &binding, &bytes, &mut self.prng).ok()
+        });
         let previous = session.previous;
         let Some(sealed) = sealed else {
             self.sessions.0.remove(&id);

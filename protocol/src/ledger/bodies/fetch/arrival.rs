@@ -50,7 +50,7 @@ impl Bodies {
             unit,
         };
         let fresh = !fetch.partial.has(unit);
-        let opened = binding.open(&search.secret, &answer.sealed).ok();
+        let opened = search.secret.open(&binding, &answer.sealed).ok();
         let taken = opened.filter(|bytes| fetch.partial.take(&hash, fetch.layout, unit, bytes));
         let Some(bytes) = taken else {
             self.on_wrong(step, hash, &answer);
@@ -60,6 +60,12 @@ impl Bodies {
             search.ways.push(from);
         }
         search.stalls = 0;
+        if search.probe == Some(unit) {
+            search.probe = None;
+            fetch.in_flight.clear();
+        }
+        let due = step.now.plus(search.patience_ms);
+        fetch.in_flight.values_mut().for_each(|at| *at = due);
         if fresh {
             fetch.tries = 0;
             step.out.push(Effect::Store { hash, unit, bytes });

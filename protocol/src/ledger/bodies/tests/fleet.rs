@@ -52,7 +52,7 @@ impl Member {
             node: self.certificate.node,
             certificates: vec![self.signed.clone()],
             signer: Arc::<SecretKey>::clone(&self.key),
-            secret: Arc::clone(&self.secret),
+            secret: Arc::<BoxSecret>::clone(&self.secret),
         }
     }
 }

@@ -66,6 +66,13 @@ pub struct Node {
     pub load_max: Load,
 }
 
+/// What each direction of a link carries, and until when it is busy.
+#[derive(Debug, Default)]
+pub struct Slow {
+    pub bytes_per_second: u64,
+    pub busy: BTreeMap<(usize, usize), Millis>,
+}
+
 /// Nodes by their index, and the links between them.
 #[derive(Debug)]
 pub struct Mesh {
@@ -74,6 +81,8 @@ pub struct Mesh {
     pub links: BTreeSet<(usize, usize)>,
     pub now: Millis,
     pub loss_per_million: u32,
+    /// Links that carry little, where they do.
+    pub slow: Option<Slow>,
     /// Every frame: from, to, bytes.
     pub wire: Vec<(usize, usize, Vec<u8>)>,
     queue: BTreeMap<(Millis, u64), (usize, usize, Vec<u8>)>,
@@ -103,6 +112,7 @@ impl Mesh {
             links: BTreeSet::new(),
             now: Millis(0),
             loss_per_million: 0,
+            slow: None,
             wire: Vec::new(),
             queue: BTreeMap::new(),
             sequence: 0,
@@ -285,7 +295,15 @@ impl Mesh {
         let linked = self.links.contains(&(from.min(to), from.max(to)));
         if linked && !self.prng.chance(self.loss_per_million) {
             self.sequence += 1;
-            let at = self.now.plus(LINK_MS);
+            let mut sent = self.now;
+            if let Some(slow) = self.slow.as_mut() {
+                let busy = slow.busy.entry((from, to)).or_default();
+                sent = sent
+                    .max(*busy)
+                    .plus(bytes.len() as u64 * 1_000 / slow.bytes_per_second);
+                *busy = sent;
+            }
+            let at = sent.plus(LINK_MS);
             self.queue.insert((at, self.sequence), (from, to, bytes));
         }
     }

@@ -1,7 +1,7 @@
 //! Bodies on their way: near and far, by those who may not read them, lost, cut and taken up again.
 
 use super::fleet::{Fleet, Member, TODAY};
-use super::mesh::Mesh;
+use super::mesh::{Mesh, Slow};
 use crate::ident::Hash;
 use crate::ledger::bodies::message::{BodyClaim, BodyMessage, BodyRequest, Refusal};
 use crate::ledger::bodies::tree::Unit;
@@ -254,4 +254,22 @@ fn a_way_that_reaches_further_takes_over_from_one_that_came_first() {
         (mesh.crossed(3, 2, answers), mesh.crossed(3, 1, answers)),
         (1, 0)
     );
+}
+
+#[test]
+fn a_slow_link_carries_each_part_about_once() {
+    for rate in [12_000, 3_000, 1_000] {
+        let (mut mesh, hash) = mesh(2, 200_000, 21);
+        mesh.line();
+        mesh.slow = Some(Slow {
+            bytes_per_second: rate,
+            ..Slow::default()
+        });
+        mesh.want(0, hash, 200_000);
+        let there = mesh.run(60 * MINUTE_MS, |mesh| mesh.has(0, &hash));
+        assert!(there, "at {rate} bytes a second");
+        // 13 pieces, and what is on its way when the holder takes the silence for an end.
+        let pieces = mesh.crossed(1, 0, is_piece);
+        assert!(pieces <= 26, "{pieces} at {rate} bytes a second");
+    }
 }
