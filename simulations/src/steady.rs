@@ -48,7 +48,7 @@ pub struct Copies {
 }
 
 /// More copies of each entry than this, in thousandths, are too many where nothing is lost.
-const COPIES_PER_MILLE_MAX: u64 = 1_100;
+const COPIES_PER_MILLE_MAX: u64 = 1_300;
 /// The same over a transport that loses for good: what is pulled in place of a push is there twice
 /// when that push is only late.
 const COPIES_OF_LOSSY_PER_MILLE_MAX: u64 = 1_700;
