@@ -161,10 +161,12 @@ pub fn want(world: &mut World, index: NodeIndex, hash: Hash, bytes: u64) {
     if world.nodes[index as usize].disk.bodies.has(&hash) {
         return;
     }
+    // What is there of it by right is not asked for again.
+    let partial = world.nodes[index as usize].disk.bodies.partial(&hash, bytes);
     let event = Event::Want {
         hash,
         bytes,
-        partial: Partial::default(),
+        partial,
     };
     world.tell_bodies(index, event);
 }
