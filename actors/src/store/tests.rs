@@ -11,6 +11,9 @@ use super::index::memory::MemoryIndex;
 use super::{Batch, Opened, Sizes, StoreError, Table, Writer, open};
 
 mod actor;
+mod compaction;
+mod damage;
+mod full;
 mod torture;
 
 pub const SALT: [u8; 8] = *b"saltsalt";

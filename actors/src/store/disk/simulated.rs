@@ -32,6 +32,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Faults {
     capacity: Option<u64>,
+    /// What it says is free, whatever is.
+    claims_free: Option<u64>,
     /// Syncs that still succeed.
     sync_fails_after: Option<u64>,
     /// Changes of any kind before the power goes.
@@ -178,6 +180,17 @@ impl SimulatedDisk {
     /// How many bytes fit.
     pub fn set_capacity(&self, bytes: u64) {
         self.state().faults.capacity = Some(bytes);
+    }
+
+    /// Has it say that so much is free, as one does where others write at the same time.
+    pub fn claim_free(&self, bytes: u64) {
+        self.state().faults.claims_free = Some(bytes);
+    }
+
+    /// How many bytes all files have.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.state().used()
     }
 
     /// How often a file was synced.
@@ -357,7 +370,8 @@ impl Disk for SimulatedDisk {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        Ok(self.state().free())
+        let state = self.state();
+        Ok(state.faults.claims_free.unwrap_or_else(|| state.free()))
     }
 }
 
