@@ -14,6 +14,7 @@ mod actor;
 mod compaction;
 mod damage;
 mod full;
+mod index;
 mod torture;
 
 pub const SALT: [u8; 8] = *b"saltsalt";
