@@ -18,6 +18,8 @@ pub struct Compaction {
     scanner: Scanner,
     /// Its file is kept for a person to look at.
     aside: bool,
+    /// There was no room for it: not again before something else was written, or tried.
+    pub(super) stalled: bool,
 }
 
 /// What a step did.
@@ -67,6 +69,7 @@ impl Writer {
             segment,
             scanner,
             aside,
+            stalled: false,
         });
         Ok(())
     }
@@ -83,6 +86,7 @@ impl Writer {
         }
         if outcome.is_err() {
             compaction.scanner.go_back(from);
+            compaction.stalled = true;
         }
         if outcome != Ok(Progress::Freed) {
             self.compaction = Some(compaction);
@@ -194,7 +198,8 @@ impl Writer {
         let there = self.usage.segments();
         // The active one, too: this frame may find no room in it and begin the next.
         let list = encode_segments(there.filter(|number| Some(*number) != without));
-        self.write_important(&[(Kind::Segments, &list)])
+        // Not asked for room: it is small, and what follows gives more.
+        self.write(&[(Kind::Segments, &list)])
     }
 
     fn forget_oldest_aside(&self) {

@@ -74,6 +74,9 @@ impl Writer {
     /// Makes batches durable with one sync, in order, each wholly or not at all, and says for each
     /// what became of it. Together they have at most `GROUP_BYTES_MAX` bytes.
     pub fn commit(&mut self, batches: &[Batch]) -> Vec<Result<(), StoreError>> {
+        if let Some(compaction) = &mut self.compaction {
+            compaction.stalled = false;
+        }
         let mut bytes = 0;
         let mut outcomes: Vec<Result<(), StoreError>> = Vec::with_capacity(batches.len());
         for batch in batches {
@@ -120,8 +123,15 @@ impl Writer {
     /// Whether enough has changed for a compaction to look for work, or goes on with it.
     #[must_use]
     pub fn is_compaction_due(&self) -> bool {
-        let enough = self.unlooked >= self.sizes.compaction_step || !self.space.has_ballast();
-        self.failed.is_none() && (enough || self.compaction.is_some())
+        if self.failed.is_some() {
+            return false;
+        }
+        match &self.compaction {
+            Some(compaction) => !compaction.stalled,
+            // On a full disk every commit may have been the delete that helps.
+            None if !self.space.has_ballast() => self.unlooked > 0,
+            None => self.unlooked >= self.sizes.compaction_step,
+        }
     }
 
     /// Takes space back that was given up while the disk was full, where there is enough again.

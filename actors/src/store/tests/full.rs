@@ -94,6 +94,37 @@ fn a_store_on_a_full_disk_opens() {
     assert_eq!(contents(&store).expect("reads").len(), keys as usize);
 }
 
+#[test]
+fn a_compaction_without_room_waits_for_the_next_write() {
+    let (disk, mut store, keys) = filled();
+    // A third of each segment stays, so that a rewrite needs room.
+    for key in (0..keys).filter(|key| key % 3 != 0) {
+        let mut batch = Batch::new();
+        batch
+            .delete(Table::Entries, &key.to_be_bytes())
+            .expect("it fits");
+        if store.commit(&[batch]) != [Ok(())] {
+            break;
+        }
+    }
+    disk.set_capacity(disk.used());
+    let mut steps = 0;
+    while store.is_compaction_due() {
+        let _ = store.compact_step();
+        // What it frees others take.
+        disk.set_capacity(disk.used());
+        steps += 1;
+        assert!(steps < 10_000, "it spins");
+    }
+    disk.heal();
+    let mut batch = Batch::new();
+    batch.put(Table::Entries, b"x", b"y").expect("it fits");
+    assert_eq!(store.commit(&[batch]), [Ok(())]);
+    assert!(store.is_compaction_due(), "it goes on");
+    while store.compact_step().expect("there is room") != Progress::Idle {}
+    assert!(!store.is_compaction_due());
+}
+
 /// Space comes and goes below the store's feet, also in the middle of a write.
 #[test]
 fn what_was_refused_stays_away_and_what_was_taken_stays() {
