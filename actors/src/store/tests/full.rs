@@ -125,10 +125,44 @@ fn a_compaction_without_room_waits_for_the_next_write() {
     assert!(!store.is_compaction_due());
 }
 
+/// Commits some batches with one sync; whether any was refused.
+fn group(store: &mut Writer, prng: &mut Prng, model: &mut Contents, seed: u64) -> bool {
+    let kinds: Vec<bool> = (0..=prng.below(2)).map(|_| prng.chance(300_000)).collect();
+    let mut batches = Vec::new();
+    for (place, important) in kinds.iter().enumerate() {
+        // Keys of their own, so that each is there or not whatever became of the others.
+        let mut batch = Batch::new();
+        let key = [u8::try_from(place).expect("few"), 0];
+        let value = prng.bytes::<100>();
+        batch.put(Table::Node, &key, &value).expect("it fits");
+        let batch = if *important { batch.important() } else { batch };
+        batches.push((batch, key, value));
+    }
+    let (last, after) = random_batch(prng, model);
+    let alone = prng.chance(200_000);
+    let sent: Vec<Batch> = match alone {
+        true => vec![last],
+        false => batches.iter().map(|(batch, ..)| batch.clone()).collect(),
+    };
+    let outcomes = store.commit(&sent);
+    for (place, outcome) in outcomes.iter().enumerate() {
+        match outcome {
+            Ok(()) if alone => model.clone_from(&after),
+            Ok(()) => {
+                let (_, key, value) = &batches[place];
+                model.insert((Table::Node, key.to_vec()), value.to_vec());
+            }
+            Err(StoreError::Full { .. }) => {}
+            Err(error) => panic!("seed {seed}: {error}"),
+        }
+    }
+    outcomes.iter().any(Result::is_err)
+}
+
 /// Space comes and goes below the store's feet, also in the middle of a write.
 #[test]
 fn what_was_refused_stays_away_and_what_was_taken_stays() {
-    for seed in seeds(100) {
+    for seed in seeds(600) {
         let disk = SimulatedDisk::new();
         let mut prng = Prng::from_number(seed);
         let (mut store, _) = reopen(&disk).expect("opens");
@@ -152,16 +186,11 @@ fn what_was_refused_stays_away_and_what_was_taken_stays() {
                     "{done:?}"
                 );
             }
-            let (mut batch, after) = random_batch(&mut prng, &model);
-            if prng.chance(300_000) {
-                batch = batch.important();
-            }
-            match store.commit(&[batch]).remove(0) {
-                Ok(()) => model = after,
-                Err(StoreError::Full { .. }) => {}
-                Err(error) => panic!("seed {seed}: {error}"),
-            }
+            let refused = group(&mut store, &mut prng, &mut model, seed);
             assert!(contents(&store).expect("reads") == model, "seed {seed}");
+            if refused && prng.chance(100_000) {
+                break;
+            }
         }
         drop(store);
         disk.crash(seed);
