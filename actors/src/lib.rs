@@ -2,7 +2,7 @@
 //!
 //! The protocol decides, an actor acts: it turns what the world does into a machine's events and
 //! performs the effects that come back, in their order, `Store` before the `Send` that promises it.
-//! No actor stands yet; this is the plan that they will follow, one file for each noun.
+//! The store stands; the others follow this plan, one file for each noun.
 //!
 //! # Supervision
 //!
@@ -49,3 +49,5 @@
 //!   then the process ends and whoever started it decides. What an actor held in memory alone is
 //!   rebuilt from the store, on the path that a restart takes.
 //! - **Cleanup is in `Drop`**, because nothing else runs when a handler panics.
+
+pub mod store;

@@ -14,8 +14,10 @@ const EMPTY_NAMES: [&str; 7] = [
 ];
 
 /// Crates that stay behind the files that wrap them.
-const WRAPPED: [(&str, &[&str]); 2] = [
+const WRAPPED: [(&str, &[&str]); 4] = [
     ("bincode", &["protocol/src/codec.rs"]),
+    ("rustix", &["actors/src/store/disk/real.rs"]),
+    ("sled", &["actors/src/store/index/on_disk.rs"]),
     ("snow", &["protocol/src/crypto/channel/noise.rs"]),
 ];
 
