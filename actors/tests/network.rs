@@ -1,0 +1,6 @@
+//! The network between real nodes: over sockets in real time, over memory in tokio's paused time.
+
+#[path = "network/meetings.rs"]
+mod meetings;
+#[path = "network/members.rs"]
+mod members;
