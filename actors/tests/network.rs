@@ -1,5 +1,7 @@
 //! The network between real nodes: over sockets in real time, over memory in tokio's paused time.
 
+#[path = "network/links.rs"]
+mod links;
 #[path = "network/meetings.rs"]
 mod meetings;
 #[path = "network/members.rs"]

@@ -403,14 +403,13 @@ impl Link {
 
     async fn end(mut self, reason: DownReason) {
         let farewell = match reason {
-            DownReason::HungUp | DownReason::Replaced | DownReason::NotDraining => {
-                Some(Farewell::HungUp)
-            }
+            DownReason::HungUp | DownReason::Replaced => Some(Farewell::HungUp),
             DownReason::Refused => Some(Farewell::Refused),
             DownReason::Malformed => Some(Farewell::Malformed),
             DownReason::PeerHungUp
             | DownReason::Lost
             | DownReason::Silent
+            | DownReason::NotDraining
             | DownReason::Session(_) => None,
         };
         if let Some(farewell) = farewell
