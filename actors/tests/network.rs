@@ -6,3 +6,5 @@ mod links;
 mod meetings;
 #[path = "network/members.rs"]
 mod members;
+#[path = "network/relays.rs"]
+mod relays;
