@@ -14,6 +14,8 @@ mod bulk;
 mod choice;
 mod engine;
 mod event;
+#[cfg(test)]
+mod hostile;
 mod identity;
 mod limits;
 mod link;

@@ -8,3 +8,5 @@ mod meetings;
 mod members;
 #[path = "network/relays.rs"]
 mod relays;
+#[path = "network/strangers.rs"]
+mod strangers;

@@ -104,8 +104,8 @@ pub fn honest() -> Policy {
     }))
 }
 
-/// A node and the channel of its raw events; nobody answers greetings.
-pub async fn raw(plan: &Plan) -> (Node, mpsc::Receiver<NetworkEvent>) {
+/// What a network is started with.
+pub fn arguments(plan: &Plan) -> (NetworkArguments, mpsc::Receiver<NetworkEvent>) {
     let (sign, seal) = plan.secrets();
     let (sign_key, seal_key) = (sign.public(), seal.public());
     let (events, told) = mpsc::channel(plan.events);
@@ -120,6 +120,13 @@ pub async fn raw(plan: &Plan) -> (Node, mpsc::Receiver<NetworkEvent>) {
         prng: Prng::from_number(plan.number),
         events,
     };
+    (arguments, told)
+}
+
+/// A node and the channel of its raw events; nobody answers greetings.
+pub async fn raw(plan: &Plan) -> (Node, mpsc::Receiver<NetworkEvent>) {
+    let (arguments, told) = arguments(plan);
+    let (sign_key, seal_key) = (arguments.keys.sign.public(), arguments.keys.seal.public());
     let spawned = Actor::spawn(None, NetworkActor, arguments).await;
     let (actor, _) = spawned.expect("the network starts");
     let (_, none) = mpsc::unbounded_channel();

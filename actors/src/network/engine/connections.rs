@@ -46,13 +46,14 @@ impl Connections {
         let map = &self.map;
         let waits = |one: &ConnectionId| map.get(one).is_some_and(|at| at.admitted.is_none());
         self.strangers.retain(waits);
-        self.strangers.push_back(newcomer);
-        if self.strangers.len() <= STRANGERS_MAX {
-            return None;
+        let mut pushed = None;
+        if self.strangers.len() >= STRANGERS_MAX {
+            let idle = |one: &ConnectionId| map.get(one).is_none_or(|at| at.meetings == 0);
+            let oldest = self.strangers.iter().position(idle).unwrap_or(0);
+            pushed = self.strangers.remove(oldest);
         }
-        let idle = |one: &ConnectionId| map.get(one).is_none_or(|at| at.meetings == 0);
-        let oldest = self.strangers.iter().position(idle).unwrap_or(0);
-        self.strangers.remove(oldest)
+        self.strangers.push_back(newcomer);
+        pushed
     }
 }
 
