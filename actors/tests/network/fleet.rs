@@ -48,7 +48,7 @@ fn wanted(number: u64) -> Vec<u64> {
 
 #[tokio::test(start_paused = true)]
 async fn fifty_nodes_live_an_hour() {
-    let (real, virtually) = (std::time::Instant::now(), Instant::now());
+    let began = Instant::now();
     let net = MemoryNet::new(9);
     net.shape_all(Shape {
         delay: Duration::from_millis(20),
@@ -114,9 +114,7 @@ async fn fifty_nodes_live_an_hour() {
         frames += seen.frames;
         downs += seen.downs;
     }
-    assert!(virtually.elapsed().as_secs() >= 3_600);
+    assert!(began.elapsed().as_secs() >= 3_600);
     assert!(frames > 20_000, "{frames} frames");
     assert!(downs > 20, "{downs} links went down: nothing was tried");
-    let took = real.elapsed();
-    assert!(took.as_secs() < 60, "{took:?}");
 }
