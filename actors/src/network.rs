@@ -29,7 +29,7 @@ mod wire;
 mod word;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 pub use self::address::{Address, AddressError};
@@ -51,8 +51,10 @@ pub struct NetworkActor;
 /// What the actor holds: its engine, which ends with it.
 #[derive(Debug)]
 pub struct NetworkState {
-    messages: mpsc::UnboundedSender<NetworkMessage>,
+    /// None once the actor stops: then the engine says farewell and ends.
+    messages: Option<mpsc::UnboundedSender<NetworkMessage>>,
     engine: AbortHandle,
+    ended: oneshot::Receiver<()>,
 }
 
 impl Drop for NetworkState {
@@ -75,13 +77,16 @@ impl Actor for NetworkActor {
         let (messages, received) = mpsc::unbounded_channel();
         let (engine, told) = Engine::new(arguments)?;
         let running = tokio::spawn(engine.run(told, received));
+        let (end, ended) = oneshot::channel();
         let state = NetworkState {
-            messages,
+            messages: Some(messages),
             engine: running.abort_handle(),
+            ended,
         };
         // The engine ends only with its owner or by a bug, and either must be noticed.
         tokio::spawn(async move {
             let ended = running.await;
+            let _ = end.send(());
             let bug = ended.err().is_some_and(|error| error.is_panic());
             let _ = myself.cast(NetworkMessage::EngineEnded { bug });
         });
@@ -104,9 +109,22 @@ impl Actor for NetworkActor {
             }
             // Where the engine has ended, `EngineEnded` is on its way.
             message => {
-                let _ = state.messages.send(message);
+                if let Some(messages) = &state.messages {
+                    let _ = messages.send(message);
+                }
                 Ok(())
             }
         }
+    }
+
+    async fn post_stop(
+        &self,
+        _: ActorRef<NetworkMessage>,
+        state: &mut NetworkState,
+    ) -> Result<(), ActorProcessingErr> {
+        state.messages = None;
+        // The engine gives itself two seconds.
+        let _ = (&mut state.ended).await;
+        Ok(())
     }
 }

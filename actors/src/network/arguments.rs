@@ -52,7 +52,8 @@ pub struct NetworkArguments {
     pub settings: NetworkSettings,
     /// Its bounds.
     pub limits: NetworkLimits,
-    /// Randomness for handshakes, from the system; from a seed in simulations.
+    /// Randomness for handshakes and for the mark by which peers tell this start from the one before:
+    /// another at each start, from the system; from a seed in simulations.
     pub prng: Prng,
     /// Where events go. Peers are read no faster than this is emptied.
     pub events: mpsc::Sender<NetworkEvent>,

@@ -18,8 +18,11 @@ use std::collections::{BTreeMap, HashMap};
 use futures::StreamExt;
 use libp2p::Swarm;
 use libp2p::swarm;
+use regatta_protocol::codec::Bytes;
+use regatta_protocol::crypto::channel::GREETING_BYTES_MAX;
+use regatta_protocol::ident::NodeId;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use self::connections::Connections;
 use self::joins::{Caller, Joins};
@@ -27,12 +30,13 @@ use self::outbox::Outbox;
 use self::relays::Reservation;
 use self::state::{Asked, Due, MeetingFacts, Own, Peer, Tasks};
 use crate::network::behaviour::{Behaviour, BehaviourEvent};
-use crate::network::limits::{IDLE_CONNECTION, NEGOTIATING_STREAMS_MAX};
+use crate::network::limits::{IDLE_CONNECTION, LEAVING, NEGOTIATING_STREAMS_MAX};
 use crate::network::link::LinkNews;
 use crate::network::meeting::{MeetingId, Minutes};
 use crate::network::streams::{StreamEvent, Ticket};
-use crate::network::{NetworkArguments, NetworkError, NetworkMessage, identity, transport};
-use regatta_protocol::ident::NodeId;
+use crate::network::{
+    DownReason, NetworkArguments, NetworkError, NetworkMessage, identity, transport,
+};
 
 type SwarmEvent = swarm::SwarmEvent<BehaviourEvent>;
 
@@ -120,7 +124,8 @@ impl Engine {
         loop {
             let woken = self.sleep(&mut told, &mut messages).await;
             match woken {
-                Woken::Message(None) | Woken::Delivered(false) => return,
+                Woken::Message(None) => return self.leave(&mut told).await,
+                Woken::Delivered(false) => return,
                 Woken::Message(Some(message)) => self.message(message),
                 Woken::Swarm(event) => self.swarm_event(*event),
                 Woken::Minutes(minutes) => self.minutes(minutes),
@@ -129,6 +134,46 @@ impl Engine {
                 Woken::Time => self.time(),
                 Woken::Delivered(true) | Woken::TaskEnded => {}
             }
+        }
+    }
+
+    /// Says farewell to all peers, as far as they take it at once.
+    async fn leave(mut self, told: &mut Told) {
+        let peers: Vec<NodeId> = self.peers.keys().copied().collect();
+        for peer in peers {
+            self.stop(peer, DownReason::HungUp);
+        }
+        let left = async {
+            while self.peers.values().any(|at| at.link.is_some()) {
+                match told.news.recv().await {
+                    Some(LinkNews::Ended { peer }) => drop(self.peers.remove(&peer)),
+                    Some(_) => {}
+                    None => return,
+                }
+            }
+            // What was written last is still on its way through the connections.
+            let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
+            for peer in peers {
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+            while self.swarm.network_info().num_peers() > 0 {
+                self.swarm.select_next_some().await;
+            }
+        };
+        if timeout(LEAVING, left).await.is_err() {
+            tracing::debug!("some peers did not take a farewell");
+        }
+    }
+
+    fn set_greeting(&mut self, greeting: Bytes) {
+        let length = greeting.len();
+        if length > GREETING_BYTES_MAX {
+            tracing::error!(
+                length,
+                "a certificate of more than 1024 bytes fits into no handshake"
+            );
+        } else {
+            self.own.greeting = greeting;
         }
     }
 
@@ -177,6 +222,7 @@ impl Engine {
             }
             NetworkMessage::Ping { peer, answer } => self.ping(peer, answer),
             NetworkMessage::ReserveRelay { via } => self.reserve(via),
+            NetworkMessage::SetGreeting { greeting } => self.set_greeting(greeting),
             NetworkMessage::Join {
                 addresses,
                 bytes,

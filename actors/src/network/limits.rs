@@ -30,6 +30,8 @@ pub const IDLE_CONNECTION: Duration = Duration::from_secs(15);
 pub const HANDOVER: Duration = Duration::from_secs(30);
 /// After how long a renewal that failed is tried again.
 pub const RENEW_AGAIN: Duration = Duration::from_secs(60);
+/// How long a network that stops tries to say farewell.
+pub const LEAVING: Duration = Duration::from_secs(2);
 /// Messages that wait for one peer.
 pub const QUEUE_MESSAGES_MAX: usize = 1024;
 /// Their bytes.

@@ -60,6 +60,8 @@ struct Fabric {
     usual: Shape,
     shapes: BTreeMap<(u64, u64), Shape>,
     cut: BTreeMap<(u64, u64), ()>,
+    /// How often each node vanished.
+    vanished: BTreeMap<u64, u64>,
     listeners: BTreeMap<u64, mpsc::Sender<port::Arrival>>,
     dialled: u64,
 }
@@ -80,6 +82,7 @@ impl MemoryNet {
             usual: Shape::default(),
             shapes: BTreeMap::new(),
             cut: BTreeMap::new(),
+            vanished: BTreeMap::new(),
             listeners: BTreeMap::new(),
             dialled: 0,
         };
@@ -127,6 +130,20 @@ impl MemoryNet {
     pub fn heal_all(&self) {
         self.lock().cut.clear();
         self.tell();
+    }
+
+    /// A node loses its power: its connections of now carry nothing any more, and no end of them
+    /// reaches anybody. Those that are made from now on are like others.
+    pub fn vanish(&self, number: u64) {
+        *self.lock().vanished.entry(number).or_default() += 1;
+        self.tell();
+    }
+
+    /// How often these two have vanished.
+    fn era(&self, one: u64, other: u64) -> (u64, u64) {
+        let fabric = self.lock();
+        let count = |number| fabric.vanished.get(&number).copied().unwrap_or_default();
+        (count(one), count(other))
     }
 
     /// Shapes one direction of one link.

@@ -97,6 +97,11 @@ pub enum NetworkMessage {
         /// Through whom.
         via: NodeId,
     },
+    /// From whoever renews this node's certificate: what it says of itself from the next handshake on.
+    SetGreeting {
+        /// At most 1 KiB.
+        greeting: Bytes,
+    },
     /// From a node that is not a member yet: hands in a request at the first address that answers.
     Join {
         /// Where members may be.

@@ -76,7 +76,11 @@ async fn fifty_nodes_live_an_hour() {
             let place = usize::try_from(prng.below(NODES)).expect("small");
             let number = place as u64 + 1;
             let (node, _) = fleet.remove(place);
-            node.stop().await;
+            if minute % 20 == 5 {
+                node.kill().await;
+            } else {
+                node.stop().await;
+            }
             let node = start(&Plan::in_memory(&net, number)).await;
             fleet.insert(place, (node, Seen::default()));
         }

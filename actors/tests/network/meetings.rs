@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use regatta_actors::network::{
     Admission, DialError, DownReason, Greeted, MemoryNet, NetworkEvent, NetworkMessage,
 };
+use regatta_protocol::codec::Bytes;
 use regatta_protocol::crypto::channel::Early;
 use regatta_protocol::ident::FleetId;
 
@@ -192,13 +193,45 @@ async fn nobody_at_the_address_and_no_address() {
 async fn a_node_can_be_dropped_and_another_started_in_its_place() {
     let net = MemoryNet::new(1);
     let (mut one, mut other) = pair(&net).await;
-    one.dial(&other, true);
+    for (crashes, expected) in [(false, DownReason::PeerHungUp), (true, DownReason::Lost)] {
+        other.dial(&one, true);
+        both_up(&mut one, &mut other).await;
+        let peer = other.id;
+        if crashes {
+            other.kill().await;
+        } else {
+            other.stop().await;
+        }
+        assert_eq!(one.down(peer).await, expected);
+        other = start(&Plan::in_memory(&net, 2)).await;
+    }
+    other.dial(&one, true);
     both_up(&mut one, &mut other).await;
-    other.stop().await;
-    assert_eq!(one.down(super::members::id(2)).await, DownReason::Lost);
-    let mut again = start(&Plan::in_memory(&net, 2)).await;
-    again.dial(&one, true);
-    both_up(&mut one, &mut again).await;
-    one.send(&again, 1, b"welcome back");
-    assert_eq!(again.frame().await.2, b"welcome back");
+    one.send(&other, 1, b"welcome back");
+    assert_eq!(other.frame().await.2, b"welcome back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_greeting_that_was_renewed_is_shown_from_then_on() {
+    let net = MemoryNet::new(1);
+    let shown = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&shown);
+    let policy = Arc::new(Mutex::new(move |greeted: &Greeted| {
+        let mut seen = seen.lock().expect("no panic");
+        seen.push(greeted.greeting.to_vec());
+        Admission::Admit
+    }));
+    let mut one = with_policy(&Plan::in_memory(&net, 1), policy).await;
+    let mut other = start(&Plan::in_memory(&net, 2)).await;
+    let greeting: Bytes = super::members::greeting(other.id, other.sign_key, other.seal_key);
+    let renewed = [&greeting[..], b", renewed"].concat();
+    other.tell(NetworkMessage::SetGreeting {
+        greeting: renewed.clone().into(),
+    });
+    other.tell(NetworkMessage::SetGreeting {
+        greeting: vec![0; 1025].into(),
+    });
+    other.dial(&one, true);
+    both_up(&mut one, &mut other).await;
+    assert_eq!(*shown.lock().expect("no panic"), [renewed]);
 }

@@ -1,5 +1,6 @@
 //! Nodes for tests: keys from a number, an owner who admits whom its policy says, facts to wait for.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use regatta_protocol::ident::{FleetId, NodeId};
 use regatta_protocol::prng::Prng;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+
+static STARTS: AtomicU64 = AtomicU64::new(1);
 
 pub const FLEET: FleetId = FleetId([7; 32]);
 /// Longer than anything that is waited for; a test that hangs says what it waited for.
@@ -117,7 +120,8 @@ pub fn arguments(plan: &Plan) -> (NetworkArguments, mpsc::Receiver<NetworkEvent>
         transport: plan.transport.clone(),
         settings: plan.settings.clone(),
         limits: plan.limits,
-        prng: Prng::from_number(plan.number),
+        // Another at each start, as the system gives it: a node that came back is told by it.
+        prng: Prng::from_number(STARTS.fetch_add(1, Ordering::Relaxed)),
         events,
     };
     (arguments, told)
@@ -269,6 +273,12 @@ impl Node {
 
     pub async fn links(&self) -> Vec<LinkStatus> {
         self.ask(|answer| NetworkMessage::GetLinks { answer }).await
+    }
+
+    /// As a crash ends it: nothing is said to anybody.
+    pub async fn kill(self) {
+        let killed = self.actor.kill_and_wait(None).await;
+        killed.expect("it ends");
     }
 
     pub async fn stop(self) {

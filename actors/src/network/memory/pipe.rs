@@ -19,6 +19,8 @@ const FLIGHT_BYTES_MAX: usize = 128 * 1024;
 struct Pipe {
     from: u64,
     to: u64,
+    /// What the network said of both ends when this was made.
+    era: (u64, u64),
     flight: Mutex<Flight>,
 }
 
@@ -36,9 +38,17 @@ struct Flight {
 }
 
 impl Pipe {
-    fn new(from: u64, to: u64) -> Arc<Self> {
-        let flight = Mutex::default();
-        Arc::new(Self { from, to, flight })
+    fn new(net: &MemoryNet, from: u64, to: u64) -> Arc<Self> {
+        Arc::new(Self {
+            from,
+            to,
+            era: net.era(from, to),
+            flight: Mutex::default(),
+        })
+    }
+
+    fn carries(&self, net: &MemoryNet) -> bool {
+        !net.is_cut(self.from, self.to) && net.era(self.from, self.to) == self.era
     }
 
     fn lock(&self) -> MutexGuard<'_, Flight> {
@@ -59,8 +69,8 @@ pub(in crate::network) struct End {
 
 /// Both ends of a new connection, the dialler's first.
 pub(super) fn connection(net: &MemoryNet, dialler: u64, listener: u64) -> (End, End) {
-    let there = Pipe::new(dialler, listener);
-    let back = Pipe::new(listener, dialler);
+    let there = Pipe::new(net, dialler, listener);
+    let back = Pipe::new(net, listener, dialler);
     let end = |reading: &Arc<Pipe>, writing: &Arc<Pipe>| End {
         net: net.clone(),
         reading: Arc::clone(reading),
@@ -80,7 +90,7 @@ pub(super) fn connection(net: &MemoryNet, dialler: u64, listener: u64) -> (End, 
 impl End {
     /// Leaves a waker with the network where this direction is cut.
     fn waits_for_healing(&mut self, context: &mut Context<'_>) -> bool {
-        while self.net.is_cut(self.reading.from, self.reading.to) {
+        while !self.reading.carries(&self.net) {
             if self.changes.poll_next_unpin(context).is_pending() {
                 return true;
             }
@@ -144,7 +154,7 @@ impl AsyncWrite for End {
     ) -> Poll<io::Result<usize>> {
         let delay = self.net.delay(self.writing.from, self.writing.to);
         // No reset gets through to whoever is cut off: he goes on writing until his buffer is full.
-        let told = !self.net.is_cut(self.reading.from, self.reading.to);
+        let told = self.reading.carries(&self.net);
         let mut flight = self.writing.lock();
         if flight.ended || (flight.deserted && told) {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
