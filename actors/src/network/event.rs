@@ -163,7 +163,8 @@ pub enum NetworkEvent {
         /// Where others can dial us through it.
         address: Address,
     },
-    /// When a reservation is gone. It is asked for again until the relay is hung up on.
+    /// When a reservation is gone, or was refused. It is asked for again, after pauses that grow to a
+    /// minute, until the relay is hung up on.
     ReservationLost {
         /// Which relay.
         via: NodeId,

@@ -64,6 +64,7 @@ struct Fabric {
     vanished: BTreeMap<u64, u64>,
     listeners: BTreeMap<u64, mpsc::Sender<port::Arrival>>,
     dialled: u64,
+    carried: u64,
 }
 
 /// A place in a [`MemoryNet`]: what a node is given in place of sockets.
@@ -85,6 +86,7 @@ impl MemoryNet {
             vanished: BTreeMap::new(),
             listeners: BTreeMap::new(),
             dialled: 0,
+            carried: 0,
         };
         Self {
             fabric: Arc::new(Mutex::new(fabric)),
@@ -144,6 +146,12 @@ impl MemoryNet {
         let fabric = self.lock();
         let count = |number| fabric.vanished.get(&number).copied().unwrap_or_default();
         (count(one), count(other))
+    }
+
+    /// Bytes that were put into all links so far, encryption and multiplexing included.
+    #[must_use]
+    pub fn carried(&self) -> u64 {
+        self.lock().carried
     }
 
     /// Shapes one direction of one link.

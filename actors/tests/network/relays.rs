@@ -149,6 +149,27 @@ async fn a_reservation_comes_back_after_the_relay_died() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_place_that_is_refused_is_asked_for_again_ever_more_slowly() {
+    let net = MemoryNet::new(6);
+    let (mut one, mut other) = super::members::pair(&net).await;
+    one.dial(&other, true);
+    both_up(&mut one, &mut other).await;
+    // It relays for nobody.
+    one.tell(NetworkMessage::ReserveRelay { via: other.id });
+    let mut refused = Vec::new();
+    for _ in 0..8 {
+        let lost = one.until("a refusal", |event| match event {
+            NetworkEvent::ReservationLost { .. } => Some(tokio::time::Instant::now()),
+            _ => None,
+        });
+        refused.push(lost.await);
+    }
+    let pause = |at: usize| refused[at + 1].duration_since(refused[at]);
+    assert!(pause(0) <= Duration::from_secs(2), "{:?}", pause(0));
+    assert!(pause(6) >= Duration::from_secs(29), "{:?}", pause(6));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_relay_serves_members_alone() {
     let net = MemoryNet::new(3);
     let (_relay, mut hidden, _other, contact) = behind_a_relay(&net).await;

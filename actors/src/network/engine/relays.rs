@@ -138,8 +138,10 @@ impl Engine {
         place.listener = None;
         if std::mem::take(&mut place.reserved) {
             tracing::warn!(relay = %via, "the place at the relay is gone; asking again");
-            self.outbox.push(NetworkEvent::ReservationLost { via });
+        } else {
+            tracing::warn!(relay = %via, "the relay has no place for this node; asking again");
         }
+        self.outbox.push_soft(NetworkEvent::ReservationLost { via });
         self.later(via);
     }
 

@@ -173,6 +173,7 @@ impl AsyncWrite for End {
             .segments
             .push_back((Some(at), bytes[..taken].to_vec()));
         flight.bytes += taken;
+        self.net.lock().carried += taken as u64;
         if let Some(reader) = flight.reader.take() {
             reader.wake();
         }
