@@ -22,6 +22,7 @@ mod link;
 mod meeting;
 mod memory;
 mod message;
+mod places;
 mod session;
 mod streams;
 mod transport;

@@ -86,7 +86,7 @@ impl Behaviour {
 }
 
 fn connections(limits: &NetworkLimits) -> connection_limits::ConnectionLimits {
-    // The doorway pushes the oldest out before this bound turns a newcomer away.
+    // The doorway makes room before this bound turns a newcomer away.
     let pending = u32::try_from(2 * PENDING_INBOUND_MAX).unwrap_or(u32::MAX);
     connection_limits::ConnectionLimits::default()
         .with_max_pending_incoming(Some(pending))

@@ -14,9 +14,9 @@ pub const CONNECTIONS_PER_PEER_MAX: u32 = 4;
 pub const STREAMS_PER_PEER_MAX: usize = 64;
 /// Streams of one connection whose protocol is still being agreed on.
 pub const NEGOTIATING_STREAMS_MAX: usize = 16;
-/// Connections that have begun and not yet shown a key; a newcomer pushes out the oldest.
+/// Connections that have begun and not yet shown a key.
 pub const PENDING_INBOUND_MAX: usize = 64;
-/// Connections of peers that have not been admitted yet; a newcomer pushes out the oldest.
+/// Connections of peers that have not been admitted yet.
 pub const STRANGERS_MAX: usize = 64;
 /// Meetings that one connection may be in at once: a session, and the one that renews it.
 pub const MEETINGS_PER_CONNECTION_MAX: usize = 2;

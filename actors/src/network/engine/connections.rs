@@ -1,6 +1,6 @@
 //! Connections: whose they are, whether they are admitted, and which have to make room.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 
 use libp2p::PeerId;
 use libp2p::core::ConnectedPoint;
@@ -15,6 +15,7 @@ use super::{Engine, SwarmEvent};
 use crate::network::behaviour::{BehaviourEvent, Members};
 use crate::network::limits::{ACQUAINTED_MAX, ADMISSION, STRANGERS_MAX};
 use crate::network::meeting::Cause;
+use crate::network::places::{Entry, Origin, Places};
 use crate::network::session::Route;
 use crate::network::streams::Class;
 use crate::network::{Address, DialError, NetworkEvent, Path, identity};
@@ -30,13 +31,12 @@ pub(super) struct Connection {
 }
 
 /// All of them.
-#[derive(Default)]
 pub(super) struct Connections {
     pub(super) map: HashMap<ConnectionId, Connection>,
     /// Dials under way, and whom they are to reach.
     pub(super) dialled: HashMap<ConnectionId, NodeId>,
-    /// From others and not admitted yet, the oldest first; some may be gone.
-    strangers: VecDeque<ConnectionId>,
+    /// From others and not admitted yet; some may be gone.
+    strangers: Places<ConnectionId>,
     /// The keys with which peers were admitted lately, so that they can be met by them.
     pub(super) acquainted: BTreeMap<NodeId, (PeerId, BoxKey)>,
     /// Whom our relay serves.
@@ -44,19 +44,28 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// A newcomer, and who has to go for it: rather one that has not begun to say who it is.
-    fn enter(&mut self, newcomer: ConnectionId) -> Option<ConnectionId> {
+    /// A newcomer, and who has to go: another for it, or itself.
+    fn enter(&mut self, newcomer: ConnectionId, from: Origin) -> Option<ConnectionId> {
         let map = &self.map;
         let waits = |one: &ConnectionId| map.get(one).is_some_and(|at| at.admitted.is_none());
         self.strangers.retain(waits);
-        let mut pushed = None;
-        if self.strangers.len() >= STRANGERS_MAX {
-            let idle = |one: &ConnectionId| map.get(one).is_none_or(|at| at.meetings == 0);
-            let oldest = self.strangers.iter().position(idle).unwrap_or(0);
-            pushed = self.strangers.remove(oldest);
+        match self.strangers.enter(newcomer, from, Instant::now()) {
+            Entry::Free => None,
+            Entry::Instead(other) => Some(other),
+            Entry::Full => Some(newcomer),
         }
-        self.strangers.push_back(newcomer);
-        pushed
+    }
+}
+
+impl Default for Connections {
+    fn default() -> Self {
+        Self {
+            map: HashMap::new(),
+            dialled: HashMap::new(),
+            strangers: Places::new(STRANGERS_MAX),
+            acquainted: BTreeMap::new(),
+            members: Members::default(),
+        }
     }
 }
 
@@ -134,6 +143,7 @@ impl Engine {
             dialled: end.is_dialer(),
         };
         let dialled = path.dialled;
+        let origin = Origin::of(&path.address.0);
         let held = Connection {
             peer_id,
             route: Route { connection, path },
@@ -144,8 +154,8 @@ impl Engine {
         self.connections.map.insert(connection, held);
         self.tasks.timers.add(ADMISSION, Due::Admission(connection));
         if !dialled {
-            if let Some(pushed) = self.connections.enter(connection) {
-                tracing::debug!("a stranger's connection made room for a newcomer");
+            if let Some(pushed) = self.connections.enter(connection, origin) {
+                tracing::debug!("no place for a connection that was not admitted yet");
                 self.swarm.close_connection(pushed);
             }
             return;

@@ -8,21 +8,80 @@ use libp2p::core::Endpoint;
 use libp2p::core::transport::{DialOpts, PortUse};
 use tokio::time::Instant;
 
-use super::members::{Node, Plan, both_up, start};
+use super::members::{Node, Plan, start};
 use super::rogue::Rogue;
 use super::still_serves;
-use crate::network::MemoryNet;
 use crate::network::memory::MemoryTransport;
 use crate::network::streams::Class;
+use crate::network::{MemoryNet, NetworkEvent, NetworkLimits, NetworkMessage, Shape};
 
-/// A member comes in before anybody's places can have run out of time.
+/// A member comes in before those who hold places can have run out of time.
 async fn comes_in(net: &MemoryNet, victim: &mut Node, number: u64) {
     let mut member = start(&Plan::in_memory(net, number)).await;
     let began = Instant::now();
     member.dial(victim, true);
-    both_up(&mut member, victim).await;
+    // As its owner does: again after a while where nobody could take it.
+    let up = loop {
+        let again = member.until("an answer", |event| match event {
+            NetworkEvent::Up { .. } => Some(false),
+            NetworkEvent::DialFailed { .. } => Some(true),
+            _ => None,
+        });
+        if !again.await {
+            break victim.up(member.id);
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        member.dial(victim, true);
+    };
+    up.await;
     let took = began.elapsed();
     assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+/// After a restart of its manager a whole fleet comes at once, and all of it gets in.
+#[tokio::test(start_paused = true)]
+async fn a_fleet_that_comes_at_once() {
+    let net = MemoryNet::new(3);
+    net.shape_all(Shape {
+        delay: Duration::from_millis(50),
+        ..Shape::default()
+    });
+    let mut plan = Plan::in_memory(&net, 1);
+    plan.limits = NetworkLimits::manager();
+    let manager = start(&plan).await;
+    let mut coming = Vec::new();
+    for number in 2..=301 {
+        let node = start(&Plan::in_memory(&net, number)).await;
+        let contact = manager.contact(true);
+        coming.push(tokio::spawn(async move {
+            let mut node = node;
+            let began = Instant::now();
+            loop {
+                node.tell(NetworkMessage::Dial(contact.clone()));
+                let up = node.until("an answer", |event| match event {
+                    NetworkEvent::Up { .. } => Some(true),
+                    NetworkEvent::DialFailed { .. } => Some(false),
+                    _ => None,
+                });
+                if up.await {
+                    return (node, began.elapsed());
+                }
+                let pause = 500 + number * 7 % 500;
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+        }));
+    }
+    let mut longest = Duration::ZERO;
+    let mut nodes = Vec::new();
+    for came in coming {
+        let (node, took) = came.await.expect("comes in");
+        longest = longest.max(took);
+        nodes.push(node);
+    }
+    assert!(longest < Duration::from_secs(30), "{longest:?}");
+    // The manager learns last that a link is up.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(manager.links().await.len(), 300);
 }
 
 #[tokio::test(start_paused = true)]

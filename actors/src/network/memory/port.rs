@@ -17,8 +17,8 @@ use tokio::time::sleep;
 use super::pipe::{End, connection};
 use super::{BACKLOG, MemoryNet, MemoryPort};
 
-/// Return addresses of diallers, above all addresses of nodes.
-const RETURN_ADDRESSES: u64 = 1 << 48;
+/// A return address is the dialler's number above these bits, and a number of its own below.
+const RETURN_BITS: u32 = 32;
 
 /// A connection that somebody dialled, and its return address.
 pub(super) type Arrival = (End, u64);
@@ -62,7 +62,7 @@ async fn dial(net: MemoryNet, from: u64, to: u64) -> io::Result<End> {
         (listener.ok_or_else(refused)?, fabric.dialled)
     };
     let (ours, theirs) = connection(&net, from, to);
-    let arrival = (theirs, RETURN_ADDRESSES + number);
+    let arrival = (theirs, from << RETURN_BITS | number);
     listener.send(arrival).await.map_err(|_| refused())?;
     Ok(ours)
 }

@@ -1,10 +1,8 @@
-//! Bounds the connections that have begun and not yet shown a key: a newcomer pushes out the oldest.
+//! Bounds the connections that have begun and not yet shown a key.
 //!
-//! Whoever opens a thousand connections and says nothing holds every place for as long as a
-//! handshake may take, if a full house turns newcomers away. Here an honest handshake needs a place
-//! for a few round trips only, and gets it.
+//! Who has to make room, and when, [`Places`] says. A limit of libp2p's would turn the newest away:
+//! whoever opens a thousand connections and says nothing would close the door to everybody.
 
-use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -15,33 +13,35 @@ use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, DialOpts, ListenerId, TransportError, TransportEvent};
 use libp2p::{Multiaddr, PeerId, Transport};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::network::places::{Entry, Origin, Places};
 
 type Secured = (PeerId, StreamMuxerBox);
 
 /// A transport whose listeners have so many places.
 pub(super) struct Doorway {
     inner: Boxed<Secured>,
-    places: usize,
     /// Dropped to push one out; closed by those that came through or gave up.
-    pending: VecDeque<oneshot::Sender<()>>,
+    pending: Places<oneshot::Sender<()>>,
 }
 
 impl Doorway {
     pub(super) fn new(inner: Boxed<Secured>, places: usize) -> Self {
         Self {
             inner,
-            places,
-            pending: VecDeque::new(),
+            pending: Places::new(places),
         }
     }
 
-    fn enter(&mut self) -> oneshot::Receiver<()> {
+    /// A place for somebody; what it is given ends at once where there is none.
+    fn enter(&mut self, from: &Multiaddr) -> oneshot::Receiver<()> {
         self.pending.retain(|pending| !pending.is_closed());
-        if self.pending.len() >= self.places {
-            self.pending.pop_front();
-        }
         let (place, pushed) = oneshot::channel();
-        self.pending.push_back(place);
+        let entry = self.pending.enter(place, Origin::of(from), Instant::now());
+        if let Entry::Instead(other) = entry {
+            drop(other);
+        }
         pushed
     }
 }
@@ -77,13 +77,17 @@ impl Transport for Doorway {
         context: &mut Context<'_>,
     ) -> Poll<TransportEvent<Self::ListenerUpgrade, io::Error>> {
         let event = ready!(Pin::new(&mut self.inner).poll(context));
+        let from = match &event {
+            TransportEvent::Incoming { send_back_addr, .. } => send_back_addr.clone(),
+            _ => Multiaddr::empty(),
+        };
         Poll::Ready(event.map_upgrade(|upgrade| {
-            let pushed = self.enter();
+            let pushed = self.enter(&from);
             async move {
                 match select(upgrade, pushed).await {
                     Either::Left((secured, _)) => secured,
                     Either::Right(_) => {
-                        let why = "made room for a newcomer before it had shown a key";
+                        let why = "no place for it: others had not yet shown their keys";
                         Err(io::Error::new(io::ErrorKind::ConnectionAborted, why))
                     }
                 }
