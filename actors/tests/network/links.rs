@@ -246,3 +246,27 @@ async fn hanging_up_on_a_dial_ends_it() {
     assert!(one.links().await.is_empty());
     assert!(other.links().await.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_can_say_no_farewell_keep_nobody_out() {
+    let net = MemoryNet::new(9);
+    let (mut one, mut other) = pair(&net).await;
+    // More often than there may be connections between two.
+    for round in 0..8 {
+        one.dial(&other, true);
+        one.up(other.id).await;
+        other.up(one.id).await;
+        // What is in flight from now on stays there, and all buffers fill up.
+        net.vanish(2);
+        let reason = loop {
+            one.send(&other, 1, &[0; 32 * 1024]);
+            match timeout(Duration::from_millis(1), one.events.recv()).await {
+                Ok(Some(NetworkEvent::Down { reason, .. })) => break reason,
+                Ok(Some(NetworkEvent::DialFailed { reason, .. })) => panic!("{round}: {reason}"),
+                _ => {}
+            }
+        };
+        assert_eq!(reason, DownReason::NotDraining);
+        sleep(Duration::from_secs(5)).await;
+    }
+}
