@@ -13,9 +13,10 @@ const EMPTY_NAMES: [&str; 7] = [
     "common", "core", "helper", "helpers", "misc", "util", "utils",
 ];
 
-/// Crates that stay behind the files that wrap them.
-const WRAPPED: [(&str, &[&str]); 4] = [
+/// Crates that stay behind the files, or the folders, that wrap them.
+const WRAPPED: [(&str, &[&str]); 5] = [
     ("bincode", &["protocol/src/codec.rs"]),
+    ("libp2p", &["actors/src/network"]),
     ("rustix", &["actors/src/store/disk/real.rs"]),
     ("sled", &["actors/src/store/index/on_disk.rs"]),
     ("snow", &["protocol/src/crypto/channel/noise.rs"]),
@@ -225,7 +226,12 @@ pub fn is_no_mod_file(source: &Source) -> Vec<String> {
 pub fn names_no_wrapped_crate(source: &Source) -> Vec<String> {
     let mut broken = Vec::new();
     for (name, files) in WRAPPED {
-        if files.contains(&source.path.as_str()) {
+        let path = source.path.as_str();
+        let inside = |file: &&str| {
+            let rest = path.strip_prefix(*file);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if files.iter().any(inside) {
             continue;
         }
         for (number, line) in source.lines() {

@@ -6,7 +6,6 @@ use regatta_protocol::catalog::Revision;
 use regatta_protocol::codec::{self, Bytes};
 use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::bodies::message::BodyMessage;
-use regatta_protocol::ledger::bodies::tree::Partial;
 use regatta_protocol::ledger::bodies::{Event, root_of};
 use regatta_protocol::ledger::entry::BodyRef;
 use regatta_protocol::ledger::replica::author::Draft;
