@@ -49,3 +49,7 @@
 //!   then the process ends and whoever started it decides. What an actor held in memory alone is
 //!   rebuilt from the store, on the path that a restart takes.
 //! - **Cleanup is in `Drop`**, because nothing else runs when a handler panics.
+
+pub mod clock;
+pub mod drive;
+pub mod supervisor;
