@@ -4,6 +4,8 @@
 mod chains;
 #[path = "fold/documents.rs"]
 mod documents;
+#[path = "fold/feeding.rs"]
+mod feeding;
 #[path = "fold/fixture.rs"]
 mod fixture;
 #[path = "fold/golden.rs"]

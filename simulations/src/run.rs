@@ -43,6 +43,12 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Whether what is lost is sent again, as TCP and QUIC do it; one seed in four loses for good.
+    #[must_use]
+    pub fn streams(&self) -> bool {
+        self.seed % 4 != 2
+    }
+
     /// The usual fleet for a seed.
     #[must_use]
     pub fn of_seed(seed: u64, nodes: usize) -> Self {
@@ -98,8 +104,7 @@ pub fn launch_with(spec: &Spec, window: impl Fn(usize) -> Window) -> World {
         certify(&root, &joined, &mut nodes);
     }
     let mut network = Network::new(nodes.len(), Weather::FAIR);
-    // One seed in four has a transport that loses for good.
-    network.set_streams(spec.seed % 4 != 2);
+    network.set_streams(spec.streams());
     let settings = Settings {
         push: spec.push,
         ..Settings::default()
@@ -333,7 +338,7 @@ pub fn whole(spec: &Spec, minutes: u64) -> Outcome {
         calm.bodies_ms = world.wait_for_bodies(BODIES_WITHIN_MS);
         world.invariants.bodies_mut().count();
         calm.copies = steady::work(&mut world);
-        disagreement.extend(calm.copies.complaint());
+        disagreement.extend(calm.copies.complaint(spec.streams()));
         disagreement.extend(steady::bodies_lacking(&mut world, BODIES_WITHIN_MS));
         disagreement.extend(steady::complaints(&world));
         let again = converge(&mut world, AGREE_WITHIN_MS, true);

@@ -306,6 +306,12 @@ impl Replica {
                 out.push(Effect::NewsHops { peer: from, hops });
             }
             self.acknowledge(from, &fresh, out);
+        } else if self.me.role == Role::Agent && self.news.feeder != Some(from) {
+            // It feeds on although another does: the word to end it was overtaken, or lost.
+            out.push(Effect::Send {
+                to: vec![from],
+                message: Message::Feed(false),
+            });
         }
         if troubles.unknown_signer {
             self.hasten_digest(now, from, 0);
