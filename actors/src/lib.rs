@@ -53,3 +53,8 @@
 pub mod clock;
 pub mod drive;
 pub mod supervisor;
+// Tests from `tests/` that are also used inside name this crate as they do there.
+#[cfg(test)]
+extern crate self as regatta_actors;
+
+pub mod network;
