@@ -3,12 +3,14 @@
 use super::tree::Source;
 
 /// Which of our crates each may stand on, whatever the section.
-const STANDS_ON: [(&str, &[&str]); 5] = [
+const STANDS_ON: [(&str, &[&str]); 7] = [
     ("protocol", &[]),
     ("actors", &["regatta-protocol"]),
     ("node", &["regatta-actors", "regatta-protocol"]),
     ("simulations", &["regatta-protocol"]),
     ("fuzz", &["regatta-protocol"]),
+    ("patches/futures-timer", &[]),
+    ("patches/web-time", &[]),
 ];
 
 /// Besides, where they are optional: the one-process fleet of real nodes is behind a feature.
@@ -35,7 +37,7 @@ struct Dependency {
 }
 
 pub fn point_the_right_way(manifest: &Source) -> Vec<String> {
-    let Some((member, "Cargo.toml")) = manifest.path.split_once('/') else {
+    let Some(member) = manifest.path.strip_suffix("/Cargo.toml") else {
         return Vec::new();
     };
     let Some((_, allowed)) = STANDS_ON.into_iter().find(|(name, _)| *name == member) else {

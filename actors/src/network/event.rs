@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use regatta_protocol::codec::Bytes;
-use regatta_protocol::crypto::channel::{CloseReason, Direction};
+use regatta_protocol::crypto::channel::{CloseReason, Direction, Early};
 use regatta_protocol::crypto::seal::BoxKey;
 use regatta_protocol::crypto::sign::PublicKey;
 use regatta_protocol::ident::NodeId;
@@ -68,6 +68,14 @@ pub enum NetworkEvent {
     },
     /// When somebody has completed a handshake. The owner checks and answers.
     Greeted(Box<Greeted>),
+    /// When the first message of a peer carried requests, before its `Greeted`. It is sealed with
+    /// the key with which this peer was admitted before; the peer is told nothing until it is up.
+    Early {
+        /// From whom.
+        peer: NodeId,
+        /// Reads, and intents that bear a run id.
+        requests: Vec<Early>,
+    },
     /// When both sides have admitted each other: from now on frames cross.
     Up {
         /// With whom.

@@ -34,6 +34,8 @@ pub const RENEW_AGAIN: Duration = Duration::from_secs(60);
 pub const QUEUE_MESSAGES_MAX: usize = 1024;
 /// Their bytes.
 pub const QUEUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Peers whose keys are remembered after their links are gone.
+pub const ACQUAINTED_MAX: usize = 4096;
 /// Joins that are answered at once.
 pub const JOINS_MAX: usize = 8;
 /// Joins that are begun in a second.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use regatta_protocol::codec::Bytes;
-use regatta_protocol::crypto::channel::{CloseReason, Effect};
+use regatta_protocol::crypto::channel::{CloseReason, Early, Effect};
 use regatta_protocol::crypto::seal::BoxKey;
 use regatta_protocol::ident::NodeId;
 use tokio::sync::{mpsc, oneshot};
@@ -53,6 +53,8 @@ pub(super) struct Agenda {
 
 /// What a meeting tells the network.
 pub(super) enum Minutes {
+    /// The first message of a member that we know carried requests.
+    Early { id: MeetingId, requests: Vec<Early> },
     /// The peer has shown its key and greeting.
     Greeted {
         id: MeetingId,
@@ -105,6 +107,7 @@ impl From<std::io::Error> for Failure {
 
 /// What one frame brought.
 enum Heard {
+    Early(Vec<Early>),
     Opened(BoxKey, Bytes),
     Word(Bytes),
 }
@@ -177,6 +180,11 @@ impl Meeting {
         let (seal_key, greeting) = loop {
             match self.next().await? {
                 Heard::Opened(key, greeting) => break (key, greeting),
+                Heard::Early(requests) => {
+                    let id = self.agenda.id;
+                    // Where nobody listens any more the next telling says so.
+                    let _ = minutes.send(Minutes::Early { id, requests });
+                }
                 Heard::Word(_) => return Err(Failure::Malformed("a message before the handshake")),
             }
         };
@@ -261,8 +269,8 @@ impl Meeting {
                 Effect::Closed { reason } => {
                     return Err(Failure::Dial(DialError::Handshake(reason)));
                 }
-                Effect::Early { .. }
-                | Effect::EarlyRefused { .. }
+                Effect::Early { requests, .. } => self.heard.push_back(Heard::Early(requests)),
+                Effect::EarlyRefused { .. }
                 | Effect::RekeyDone { .. }
                 | Effect::RenewalDue
                 | Effect::Refused(_) => {}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use regatta_protocol::codec::Bytes;
+use regatta_protocol::crypto::channel::Early;
 use regatta_protocol::crypto::seal::BoxKey;
 use regatta_protocol::crypto::sign::PublicKey;
 use regatta_protocol::ident::NodeId;
@@ -21,6 +22,9 @@ pub struct Contact {
     pub seal_key: Option<BoxKey>,
     /// Where it may be; a relay's circuit where it is behind one. The first sixteen are tried.
     pub addresses: Vec<Address>,
+    /// What to ask in the first message, where the channel's key is known. It may get lost or come
+    /// twice: what is not answered soon after `Up` is to be asked again.
+    pub early: Vec<Early>,
 }
 
 /// One link, for operators to see.

@@ -1,6 +1,7 @@
 //! What connections run over: sockets (QUIC, TCP with DNS) or memory, and relays over either.
 
 mod doorway;
+mod hasty;
 
 use std::io;
 
@@ -11,6 +12,7 @@ use libp2p::identity::Keypair;
 use libp2p::{PeerId, Transport, dns, noise, quic, relay, tcp, yamux};
 
 use self::doorway::Doorway;
+use self::hasty::Hasty;
 use crate::network::limits::{NEGOTIATION, PENDING_INBOUND_MAX, STREAMS_PER_PEER_MAX};
 use crate::network::memory::MemoryTransport;
 use crate::network::{MemoryPort, NetworkError};
@@ -38,9 +40,10 @@ pub(super) fn build(
         NetworkTransport::Memory(port) => secured(MemoryTransport::new(port.clone()), keypair)?,
     };
     // Relayed first: an address of a relay's circuit begins like the relay's own.
-    let both = relayed
-        .or_transport(direct)
-        .map(|either, _| either.into_inner());
+    let both = relayed.or_transport(direct).map(|either, _| {
+        let (peer, muxer) = either.into_inner();
+        (peer, StreamMuxerBox::new(Hasty::new(muxer)))
+    });
     let doorway = Doorway::new(both.boxed(), PENDING_INBOUND_MAX);
     Ok((doorway.boxed(), client))
 }

@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use regatta_actors::network::{
-    Admission, DialError, DownReason, Greeted, MemoryNet, NetworkMessage,
+    Admission, DialError, DownReason, Greeted, MemoryNet, NetworkEvent, NetworkMessage,
 };
+use regatta_protocol::crypto::channel::Early;
 use regatta_protocol::ident::FleetId;
 
 use super::members::{Node, Plan, both_up, honest, pair, start, with_policy};
@@ -102,6 +103,35 @@ async fn a_peer_whose_channel_key_was_rotated_is_met_as_at_a_first_contact() {
     contact.seal_key = Some(one.seal_key);
     one.tell(NetworkMessage::Dial(contact));
     both_up(&mut one, &mut other).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn early_requests_of_an_acquaintance_come_with_its_first_message() {
+    let net = MemoryNet::new(1);
+    let (mut one, mut other) = pair(&net).await;
+    let requests = vec![
+        Early::Read(b"how are you?".to_vec().into()),
+        Early::Intent {
+            run_id: 7,
+            intent: b"hoist".to_vec().into(),
+        },
+    ];
+    let mut contact = other.contact(true);
+    contact.early = requests.clone();
+    // A peer that was never admitted is not listened to; it asks again once it is up.
+    one.tell(NetworkMessage::Dial(contact.clone()));
+    both_up(&mut one, &mut other).await;
+    let (first, second) = (one.id, other.id);
+    one.tell(NetworkMessage::HangUp { peer: second });
+    tokio::join!(one.down(second), other.down(first));
+    one.tell(NetworkMessage::Dial(contact));
+    let early = other.until("early requests", |event| match event {
+        NetworkEvent::Early { peer, requests } => Some((peer, requests)),
+        NetworkEvent::Up { .. } => panic!("up before the early requests"),
+        _ => None,
+    });
+    assert_eq!(early.await, (first, requests));
+    tokio::join!(one.up(second), other.up(first));
 }
 
 fn refusing() -> super::members::Policy {

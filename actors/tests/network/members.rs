@@ -208,6 +208,7 @@ impl Node {
             sign_key: self.sign_key,
             seal_key: keyed.then_some(self.seal_key),
             addresses: self.address.iter().cloned().collect(),
+            early: Vec::new(),
         }
     }
 

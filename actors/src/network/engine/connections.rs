@@ -1,18 +1,19 @@
 //! Connections: whose they are, whether they are admitted, and which have to make room.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use libp2p::PeerId;
 use libp2p::core::ConnectedPoint;
 use libp2p::mdns;
 use libp2p::swarm::{ConnectionId, DialError as SwarmDialError};
+use regatta_protocol::crypto::seal::BoxKey;
 use regatta_protocol::ident::NodeId;
 use tokio::time::Instant;
 
 use super::state::{Asked, Due};
 use super::{Engine, SwarmEvent};
 use crate::network::behaviour::{BehaviourEvent, Members};
-use crate::network::limits::{ADMISSION, STRANGERS_MAX};
+use crate::network::limits::{ACQUAINTED_MAX, ADMISSION, STRANGERS_MAX};
 use crate::network::meeting::Cause;
 use crate::network::session::Route;
 use crate::network::streams::Class;
@@ -36,6 +37,8 @@ pub(super) struct Connections {
     pub(super) dialled: HashMap<ConnectionId, NodeId>,
     /// From others and not admitted yet, the oldest first; some may be gone.
     strangers: VecDeque<ConnectionId>,
+    /// The keys with which peers were admitted lately, so that they can be met by them.
+    pub(super) acquainted: BTreeMap<NodeId, (PeerId, BoxKey)>,
     /// Whom our relay serves.
     pub(super) members: Members,
 }
@@ -206,6 +209,26 @@ impl Engine {
         if at.is_some_and(|at| at.dialling == Some(connection)) {
             self.dial_failed(peer, reason);
         }
+    }
+
+    /// A peer was admitted with these keys.
+    pub(super) fn acquaint(&mut self, peer: NodeId, connection: ConnectionId, key: BoxKey) {
+        let Some(held) = self.connections.map.get(&connection) else {
+            return;
+        };
+        let acquainted = &mut self.connections.acquainted;
+        acquainted.insert(peer, (held.peer_id, key));
+        if acquainted.len() > ACQUAINTED_MAX {
+            // Whoever goes is met as at a first contact, which costs it a round trip.
+            acquainted.pop_first();
+        }
+    }
+
+    /// The key with which this peer was admitted before, where it made this connection.
+    pub(super) fn acquaintance(&self, peer: NodeId, connection: ConnectionId) -> Option<BoxKey> {
+        let held = self.connections.map.get(&connection)?;
+        let (peer_id, key) = self.connections.acquainted.get(&peer)?;
+        (*peer_id == held.peer_id).then_some(*key)
     }
 
     /// From now on it is a member's.

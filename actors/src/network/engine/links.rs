@@ -29,6 +29,7 @@ impl Engine {
             sign_key,
             seal_key,
             addresses,
+            early,
         } = contact;
         let failed = |reason| NetworkEvent::DialFailed { peer, reason };
         if peer == self.own.node {
@@ -66,6 +67,7 @@ impl Engine {
             .build();
         let connection = options.connection_id();
         at.dialling = Some(connection);
+        at.early = early;
         self.connections.dialled.insert(connection, peer);
         if let Err(error) = self.swarm.dial(options) {
             self.connections.dialled.remove(&connection);
@@ -278,6 +280,9 @@ impl Engine {
         session.number = number;
         let connection = session.route.connection;
         self.admit(connection, agenda.peer);
+        if let Some(key) = session.channel.remote_key() {
+            self.acquaint(agenda.peer, connection, key);
+        }
         let dialled = session.route.path.dialled;
         let present = Present {
             number,
@@ -390,7 +395,7 @@ impl Engine {
         let Some(held) = self.connections.map.get(&connection) else {
             return;
         };
-        let seal_key = at.known.and_then(|known| known.seal_key);
+        let seal_key = self.acquaintance(peer, connection);
         let streams = &mut self.swarm.behaviour_mut().streams;
         let ticket = streams.open(held.peer_id, connection, Class::Control);
         self.asked.insert(

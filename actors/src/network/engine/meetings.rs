@@ -2,7 +2,7 @@
 
 use futures::AsyncReadExt;
 use libp2p::swarm::ConnectionId;
-use regatta_protocol::crypto::channel::{Channel, CloseReason, Effect, Parties};
+use regatta_protocol::crypto::channel::{Channel, ChannelError, CloseReason, Effect, Parties};
 use regatta_protocol::crypto::seal::BoxKey;
 use regatta_protocol::ident::NodeId;
 use tokio::time::{Instant, timeout};
@@ -73,17 +73,29 @@ impl Engine {
         seal_key: Option<BoxKey>,
         stream: PeerStream,
     ) {
+        let at = self.peers.get_mut(&peer);
+        let early = at.map(|at| std::mem::take(&mut at.early));
+        let early = early.filter(|_| seal_key.is_some() && cause == Cause::Contact);
         let own = &mut self.own;
         let parties = Parties::control(own.fleet, own.node, peer, &own.secret, seal_key);
         let mut effects = Vec::new();
-        let channel = Channel::initiate(
-            own.clock.now(),
-            &parties,
-            own.greeting.clone(),
-            Vec::new(),
-            &mut own.chance.prng,
-            &mut effects,
-        );
+        let mut initiate = |early| {
+            Channel::initiate(
+                own.clock.now(),
+                &parties,
+                own.greeting.clone(),
+                early,
+                &mut own.chance.prng,
+                &mut effects,
+            )
+        };
+        let channel = initiate(early.unwrap_or_default()).or_else(|error| match error {
+            ChannelError::Early(error) => {
+                tracing::error!(%peer, %error, "requests cannot go with the first message");
+                initiate(Vec::new())
+            }
+            error => Err(error),
+        });
         let Ok(channel) = channel else {
             // A key for which everybody knows the shared secret: no node's.
             let reason = DialError::Handshake(CloseReason::Handshake);
@@ -151,8 +163,9 @@ impl Engine {
             self.meeting_over(connection);
             return self.malformed(connection, "a header that bears this node's own id");
         }
+        let key = self.acquaintance(from, connection);
         let own = &mut self.own;
-        let parties = Parties::control(own.fleet, own.node, from, &own.secret, None);
+        let parties = Parties::control(own.fleet, own.node, from, &own.secret, key);
         let mut effects = Vec::new();
         let channel = Channel::respond(
             own.clock.now(),
@@ -253,6 +266,13 @@ impl Engine {
                     answer,
                 })));
             }
+            Minutes::Early { id, requests } => {
+                if let Some(facts) = self.meetings.get(&id) {
+                    let peer = facts.agenda.peer;
+                    self.outbox
+                        .push_soft(NetworkEvent::Early { peer, requests });
+                }
+            }
             Minutes::Ready(ready) => {
                 self.meetings.remove(&ready.agenda.id);
                 self.meeting_over(ready.session.route.connection);
@@ -290,6 +310,12 @@ impl Engine {
         }
         let refused = [DialError::RefusedHere, DialError::RefusedThere];
         let refused = refused.map(Failure::Dial).contains(failure);
+        if *failure == Failure::Dial(DialError::RefusedHere) {
+            let held = self.connections.acquainted.get(&peer);
+            if held.is_some_and(|(peer_id, _)| *peer_id == facts.peer_id) {
+                self.connections.acquainted.remove(&peer);
+            }
+        }
         let link = self.peers.get(&peer).and_then(|at| at.link.as_ref());
         // Only on the link's own connection: another's lie must not end what stands.
         if refused && link.is_some_and(|link| link.route.connection == connection) {

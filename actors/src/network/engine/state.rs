@@ -7,7 +7,7 @@ use std::time::Duration;
 use libp2p::PeerId;
 use libp2p::swarm::ConnectionId;
 use regatta_protocol::codec::Bytes;
-use regatta_protocol::crypto::channel::EarlyWindow;
+use regatta_protocol::crypto::channel::{Early, EarlyWindow};
 use regatta_protocol::crypto::seal::{BoxKey, BoxSecret};
 use regatta_protocol::ident::{FleetId, NodeId};
 use regatta_protocol::prng::Prng;
@@ -99,6 +99,8 @@ pub(super) struct Peer {
     /// The connection on which the present dial stands or falls.
     pub(super) dialling: Option<ConnectionId>,
     pub(super) link: Option<LinkHandle>,
+    /// What the present dial is to ask in its first message.
+    pub(super) early: Vec<Early>,
     /// Sessions that wait for the present one to be settled, or to end.
     pub(super) parked: Vec<Ready>,
 }
