@@ -50,6 +50,9 @@
 //!   rebuilt from the store, on the path that a restart takes.
 //! - **Cleanup is in `Drop`**, because nothing else runs when a handler panics.
 
+pub mod clock;
+pub mod drive;
+pub mod supervisor;
 // Tests from `tests/` that are also used inside name this crate as they do there.
 #[cfg(test)]
 extern crate self as regatta_actors;
