@@ -180,9 +180,18 @@ fn wrapped_crates() {
     good(rule, main, &snow("let @ = \"@\";\nlet a = in_@::new();\n"));
     // A folder wraps whatever lies in it, and nothing that only begins like it.
     let libp2p = |text: &str| text.replace('@', "libp2p");
-    good(rule, "actors/src/network/engine/links.rs", &libp2p("use @::Swarm;\n"));
+    good(
+        rule,
+        "actors/src/network/engine/links.rs",
+        &libp2p("use @::Swarm;\n"),
+    );
     bad(rule, "actors/src/network.rs", &libp2p("use @::Swarm;\n"), 1);
-    bad(rule, "actors/src/networks/a.rs", &libp2p("use @::Swarm;\n"), 1);
+    bad(
+        rule,
+        "actors/src/networks/a.rs",
+        &libp2p("use @::Swarm;\n"),
+        1,
+    );
 }
 
 #[test]

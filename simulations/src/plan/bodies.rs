@@ -161,7 +161,10 @@ pub fn want(world: &mut World, index: NodeIndex, hash: Hash, bytes: u64) {
         return;
     }
     // What is there of it by right is not asked for again.
-    let partial = world.nodes[index as usize].disk.bodies.partial(&hash, bytes);
+    let partial = world.nodes[index as usize]
+        .disk
+        .bodies
+        .partial(&hash, bytes);
     let event = Event::Want {
         hash,
         bytes,
