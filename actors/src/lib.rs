@@ -2,7 +2,8 @@
 //!
 //! The protocol decides, an actor acts: it turns what the world does into a machine's events and
 //! performs the effects that come back, in their order, `Store` before the `Send` that promises it.
-//! The store stands; the others follow this plan, one file for each noun.
+//! The supervisor, the store and the network stand; the others follow this plan, one file for each
+//! noun. [`drive`] is how each of them drives its machine, [`clock`] what time it is for them.
 //!
 //! # Supervision
 //!
