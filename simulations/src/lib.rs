@@ -6,6 +6,7 @@
 pub mod disk;
 pub mod fleet;
 pub mod forge;
+pub mod ids;
 pub mod invariants;
 pub mod large;
 pub mod network;

@@ -8,12 +8,12 @@ mod links;
 mod perform;
 mod pulled;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use regatta_protocol::ident::NodeId;
+use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::cursor::CursorEvent;
+use regatta_protocol::ledger::entry::Entry;
 use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::ledger::replica::{Effect, Event, Role, Settings};
@@ -24,6 +24,7 @@ use regatta_protocol::prng::Prng;
 use regatta_protocol::trust::statement::Statement;
 
 use crate::fleet::Root;
+use crate::ids::IdMap;
 use crate::invariants::Invariants;
 use crate::network::{Network, NodeIndex};
 use crate::node::{self, NEVER, Node};
@@ -119,7 +120,7 @@ pub struct World {
 /// Where nodes are.
 #[derive(Debug, Default)]
 struct Places {
-    of_node: HashMap<NodeId, NodeIndex, BuildHasherDefault<IdHasher>>,
+    of_node: IdMap<NodeId, NodeIndex>,
     managers: Vec<NodeIndex>,
     sites: BTreeMap<u32, Vec<NodeIndex>>,
 }
@@ -136,24 +137,8 @@ struct Chance {
     follow: VecDeque<Follow>,
     /// The last roster that a fold gave: most nodes draw the same one.
     roster: Arc<[RosterManager]>,
-}
-
-/// Ids are random already: eight of their bytes are hash enough.
-#[derive(Debug, Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(eight) = bytes.first_chunk() {
-            self.0 ^= u64::from_le_bytes(*eight);
-        }
-    }
-
-    fn write_usize(&mut self, _: usize) {}
+    /// Every entry once: the disks of a thousand nodes share what is the same on them.
+    shared: IdMap<Hash, Arc<Entry>>,
 }
 
 impl World {
@@ -191,6 +176,7 @@ impl World {
                 asked: Vec::new(),
                 follow: VecDeque::new(),
                 roster: Arc::from([]),
+                shared: IdMap::default(),
             },
         }
     }
