@@ -180,16 +180,17 @@ impl Document {
     ) {
         let was_there = self.is_there(&id);
         let cast = self.casts(&id);
-        self.standings.insert(id, standing);
+        let before = self.standings.insert(id, standing);
         let is_there = self.is_there(&id);
         if was_there != is_there {
             for older in replaced_by(&id, revisions) {
-                count(&mut self.named, older, is_there);
-                self.note_open(older, revisions);
+                if count(&mut self.named, older, is_there) {
+                    self.note_open(older, revisions);
+                }
             }
         }
         self.note_open(id, revisions);
-        self.note_weight(id, revisions);
+        self.note_weight(id, before, revisions);
         // Whoever begins or ceases to cast changes what it replaces, and they what they replace.
         let mut changed: Vec<(RevisionId, bool)> = Vec::new();
         if cast != self.casts(&id) {
@@ -198,8 +199,11 @@ impl Document {
         while let Some((id, casts)) = changed.pop() {
             for older in replaced_by(&id, revisions) {
                 let cast = self.casts(&older);
-                count(&mut self.shadows, older, casts);
-                self.note_weight(older, revisions);
+                if !count(&mut self.shadows, older, casts) {
+                    continue;
+                }
+                let standing = self.standings.get(&older).copied();
+                self.note_weight(older, standing, revisions);
                 if cast != self.casts(&older) {
                     changed.push((older, !cast));
                 }
@@ -222,12 +226,18 @@ impl Document {
         }
     }
 
-    fn note_weight(&mut self, id: RevisionId, revisions: &BTreeMap<RevisionId, HeldRevision>) {
+    /// Sets whether a revision is a head; `before` is how it stood when that was last set.
+    fn note_weight(
+        &mut self,
+        id: RevisionId,
+        before: Option<Standing>,
+        revisions: &BTreeMap<RevisionId, HeldRevision>,
+    ) {
         let Some(held) = revisions.get(&id) else {
             return;
         };
         let author = held.place.ledger.author;
-        for rank in [Rank::Device, Rank::Operator, Rank::Manager, Rank::Root] {
+        if let Some(Standing::Counts(rank)) = before {
             self.weights.remove(&(rank, held.stamp, author, id));
         }
         if let Some(Standing::Counts(rank)) = self.standings.get(&id)
@@ -246,28 +256,31 @@ impl Document {
     }
 }
 
-/// Adds one to, or takes one from, a count that is there where it is not zero.
-fn count(counts: &mut BTreeMap<RevisionId, u32>, id: RevisionId, up: bool) {
+/// Adds one to, or takes one from, a count that is there where it is not zero; tells whether it came
+/// or went.
+fn count(counts: &mut BTreeMap<RevisionId, u32>, id: RevisionId, up: bool) -> bool {
     let count = counts.entry(id).or_default();
     if up {
         *count += 1;
-    } else {
-        assert!(*count > 0, "a revision is replaced less than never");
-        *count -= 1;
+        return *count == 1;
     }
-    if *count == 0 {
+    assert!(*count > 0, "a revision is replaced less than never");
+    *count -= 1;
+    let gone = *count == 0;
+    if gone {
         counts.remove(&id);
     }
+    gone
 }
 
-/// What a revision says that it replaces: different ones, 16 at most.
-fn replaced_by(
-    id: &RevisionId,
-    revisions: &BTreeMap<RevisionId, HeldRevision>,
-) -> BTreeSet<RevisionId> {
+/// What a revision says that it replaces: different ones in order, 16 at most.
+fn replaced_by(id: &RevisionId, revisions: &BTreeMap<RevisionId, HeldRevision>) -> Vec<RevisionId> {
     let held = revisions.get(id).map(|held| &held.revision.replaces);
     let replaces = held.into_iter().flatten().take(REPLACES_MAX);
-    replaces.copied().collect()
+    let mut replaced: Vec<RevisionId> = replaces.copied().collect();
+    replaced.sort_unstable();
+    replaced.dedup();
+    replaced
 }
 
 impl Catalog {
@@ -312,7 +325,12 @@ impl Catalog {
             return;
         };
         let key = held.document();
-        let document = self.documents.entry(key.clone()).or_default();
+        if !self.documents.contains_key(&key) {
+            self.documents.insert(key.clone(), Document::default());
+        }
+        let Some(document) = self.documents.get_mut(&key) else {
+            return;
+        };
         if document.standings.get(&id) != Some(&standing) {
             document.weigh(id, standing, &self.revisions);
             self.undecided.insert(key);

@@ -69,12 +69,15 @@ fn options(cap: usize) -> impl Options {
         .reject_trailing_bytes()
 }
 
+/// Room that an encoding begins with: most messages and headers fit, and none grows often.
+const ENCODED_BYTES: usize = 512;
+
 /// The bytes of `value`, version first.
 ///
 /// # Panics
 /// When `value` is larger than its own cap: whoever built it should have refused earlier.
 pub fn encode<T: Wire>(value: &T) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(128);
+    let mut bytes = Vec::with_capacity(ENCODED_BYTES);
     bytes.push(T::VERSION);
     let written = options(T::BYTES_MAX - 1).serialize_into(&mut bytes, value);
     assert!(

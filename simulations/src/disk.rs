@@ -1,6 +1,5 @@
 //! A node's disk: what was stored before a crash, and nothing else, is there after it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use regatta_protocol::clock::reference::Floor;
@@ -8,13 +7,14 @@ use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::entry::{Entry, Parcel};
 
 use crate::bodies::store::BodyDisk;
+use crate::ids::IdMap;
 use crate::pulled::store::PulledDisk;
 
 /// What a node has stored.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     log: Vec<Arc<Entry>>,
-    by_hash: BTreeMap<Hash, u32>,
+    by_hash: IdMap<Hash, u32>,
     floors: Vec<Floor>,
     remembered: Vec<NodeId>,
     /// What it has of pulled ledgers.
@@ -73,10 +73,16 @@ impl Disk {
         self.by_hash.contains_key(hash)
     }
 
+    /// The entry of a hash.
+    #[must_use]
+    pub fn entry(&self, hash: &Hash) -> Option<&Arc<Entry>> {
+        let index = *self.by_hash.get(hash)?;
+        self.log.get(index as usize)
+    }
+
     /// The entry of a hash, to send.
     #[must_use]
     pub fn parcel(&self, hash: &Hash) -> Option<Parcel> {
-        let index = *self.by_hash.get(hash)?;
-        self.log.get(index as usize).map(|entry| entry.bare())
+        self.entry(hash).map(|entry| entry.bare())
     }
 }

@@ -5,7 +5,7 @@ pub mod bodies;
 mod given;
 pub mod pulls;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use regatta_protocol::ident::{Hash, Incarnation, NodeId};
 use regatta_protocol::ledger::entry::{Entry, LedgerKind};
@@ -14,6 +14,7 @@ use regatta_protocol::ledger::replica::{Alarm, Effect};
 use regatta_protocol::machine::Millis;
 use regatta_protocol::trust::fold::is_held;
 
+use crate::ids::{IdMap, IdSet};
 use crate::invariants::bodies::{BodySeen, BodyWatch};
 use crate::invariants::given::Given;
 use crate::invariants::pulls::Pulls;
@@ -54,7 +55,7 @@ pub struct Invariants {
     /// Who pulls from whom.
     pub pulls: Pulls,
     /// Everything that a key of the fleet ever signed.
-    signed: HashSet<Hash>,
+    signed: IdSet<Hash>,
     claimed: Claimed,
     writing: bool,
     given: Given,
@@ -65,9 +66,9 @@ pub struct Invariants {
 #[derive(Debug, Default)]
 struct Claimed {
     /// Numbers.
-    issued: HashMap<(NodeId, Incarnation, u64), Hash>,
+    issued: IdMap<(NodeId, Incarnation, u64), Hash>,
     /// Heads to go on from.
-    continued: HashMap<(NodeId, LedgerKind, Option<NodeId>, Hash), Hash>,
+    continued: IdMap<(NodeId, LedgerKind, Option<NodeId>, Hash), Hash>,
 }
 
 /// What the report counts.
@@ -161,14 +162,18 @@ impl Invariants {
 
     /// Looks at an effect before it is performed.
     pub fn effect(&mut self, index: NodeIndex, node: &Node, now: Millis, effect: &Effect) {
-        if let Some(what) = self.given.effect(node, effect) {
+        let sent = match effect {
+            Effect::Send { message, .. } => entries_of(message),
+            _ => Vec::new(),
+        };
+        if let Some(what) = self.given.effect(node, effect, &sent) {
             self.broken(now, index, what);
         }
         let broken = match effect {
             Effect::Store(entry) => self
                 .goes_back(node, now, entry)
                 .or_else(|| self.stored(node, entry)),
-            Effect::Send { message, .. } => promised(node, message),
+            Effect::Send { message, .. } => promised(node, message, &sent),
             Effect::Written { entry, .. } => {
                 self.seen.written += 1;
                 let author = node.identity.node;
@@ -294,14 +299,24 @@ impl Invariants {
     }
 }
 
+/// The hashes of the entries that a message carries.
+fn entries_of(message: &Message) -> Vec<Hash> {
+    match message {
+        Message::Push { parcels, .. } | Message::Entries { parcels, .. } => {
+            let headers = parcels.iter().map(|parcel| &parcel.header);
+            headers.map(|header| Hash::of(header)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// What is sent on, or said to be stored, is on the disk.
-fn promised(node: &Node, message: &Message) -> Option<String> {
+fn promised(node: &Node, message: &Message, sent: &[Hash]) -> Option<String> {
     let missing = match message {
         Message::Stored(entries) => entries.iter().find(|hash| !node.disk.has(hash)).copied(),
-        Message::Push { parcels, .. } | Message::Entries { parcels, .. } => parcels
-            .iter()
-            .map(|parcel| Hash::of(&parcel.header))
-            .find(|hash| !node.disk.has(hash)),
+        Message::Push { .. } | Message::Entries { .. } => {
+            sent.iter().find(|hash| !node.disk.has(hash)).copied()
+        }
         Message::Announce { heads, .. } => heads
             .iter()
             .map(|(_, head)| head.hash)

@@ -7,6 +7,7 @@ pub mod bodies;
 pub mod disk;
 pub mod fleet;
 pub mod forge;
+pub mod ids;
 pub mod invariants;
 pub mod large;
 pub mod network;

@@ -79,10 +79,11 @@ fn mixed(key: &PublicKey, context: Context, fleet: &FleetId, message: &[u8]) -> 
     const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut state = ODD ^ context as u64;
     let mut add = |bytes: &[u8]| {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            state = (state ^ u64::from_le_bytes(word))
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        for word in words.iter().chain((!rest.is_empty()).then_some(&last)) {
+            state = (state ^ u64::from_le_bytes(*word))
                 .wrapping_mul(ODD)
                 .rotate_left(29);
         }

@@ -13,9 +13,10 @@ mod pulled;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use regatta_protocol::ident::NodeId;
+use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::bodies::Event as BodyEvent;
 use regatta_protocol::ledger::cursor::CursorEvent;
+use regatta_protocol::ledger::entry::Entry;
 use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::ledger::replica::{Effect, Event, Settings};
@@ -26,6 +27,7 @@ use regatta_protocol::prng::Prng;
 use regatta_protocol::trust::statement::Statement;
 
 use crate::fleet::Root;
+use crate::ids::IdMap;
 use crate::invariants::Invariants;
 use crate::network::{Network, NodeIndex};
 use crate::node::{self, NEVER, Node};
@@ -134,6 +136,8 @@ struct Chance {
     follow: VecDeque<Follow>,
     /// The last roster that a fold gave: most nodes draw the same one.
     roster: Arc<[RosterManager]>,
+    /// Every entry once: the disks of a thousand nodes share what is the same on them.
+    shared: IdMap<Hash, Arc<Entry>>,
 }
 
 impl World {
@@ -171,6 +175,7 @@ impl World {
                 asked: Vec::new(),
                 follow: VecDeque::new(),
                 roster: Arc::from([]),
+                shared: IdMap::default(),
             },
         }
     }

@@ -204,12 +204,15 @@ impl ReferenceTime {
     }
 
     fn median(&self, now: Millis) -> Option<Floor> {
-        let mut words: Vec<(Millis, NodeId)> = self
-            .heard
-            .iter()
-            .filter(|(_, heard)| heard.is_fresh(now))
-            .map(|(by, heard)| (heard.time.claim.at.plus(heard.age(now)), *by))
-            .collect();
+        // Asked at every event: a list on the stack costs no allocation.
+        let mut words = [(Millis(0), NodeId::ZERO); SIGNERS_MAX];
+        let mut count = 0;
+        let fresh = self.heard.iter().filter(|(_, heard)| heard.is_fresh(now));
+        for ((by, heard), word) in fresh.zip(&mut words) {
+            *word = (heard.time.claim.at.plus(heard.age(now)), *by);
+            count += 1;
+        }
+        let words = &mut words[..count];
         words.sort_unstable();
         let lower_middle = words.len().checked_sub(1)? / 2;
         let firm = 2 * words.len() > self.tellers;

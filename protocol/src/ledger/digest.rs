@@ -44,7 +44,9 @@ pub fn sorted_leaves(chain: &Chain) -> Vec<crate::ledger::chain::Head> {
 pub struct Digests {
     groups: BTreeMap<Group, Hash>,
     dirty: BTreeSet<Group>,
-    buckets: BTreeMap<u8, Hash>,
+    /// The tree's branches, once somebody asked; those that changed since are in `stale`.
+    buckets: Vec<Hash>,
+    stale: BTreeSet<u8>,
     scopes: Option<Hash>,
 }
 
@@ -53,7 +55,7 @@ impl Digests {
     pub fn touch(&mut self, group: Group) {
         self.dirty.insert(group);
         if let Group::Scope(device) = group {
-            self.buckets.remove(&device.0[0]);
+            self.stale.insert(device.0[0]);
             self.scopes = None;
         }
     }
@@ -93,26 +95,20 @@ impl Digests {
 
     /// The hash of each branch of the tree; zero for an empty one.
     pub fn buckets(&mut self, chains: &BTreeMap<LedgerId, Chain>) -> Vec<Hash> {
-        (0..=u8::MAX)
-            .map(|bucket| {
-                if let Some(known) = self.buckets.get(&bucket) {
-                    return *known;
-                }
-                let scopes = self.bucket(bucket, chains);
-                let mut hasher = blake3::Hasher::new();
-                for (device, hash) in &scopes {
-                    hasher.update(&device.0).update(&hash.0);
-                }
-                let empty = scopes.is_empty();
-                let hash = if empty {
-                    Hash::ZERO
-                } else {
-                    Hash(*hasher.finalize().as_bytes())
-                };
-                self.buckets.insert(bucket, hash);
-                hash
-            })
-            .collect()
+        self.buckets.resize(BUCKETS, Hash::ZERO);
+        for bucket in std::mem::take(&mut self.stale) {
+            let scopes = self.bucket(bucket, chains);
+            let mut hasher = blake3::Hasher::new();
+            for (device, hash) in &scopes {
+                hasher.update(&device.0).update(&hash.0);
+            }
+            self.buckets[usize::from(bucket)] = if scopes.is_empty() {
+                Hash::ZERO
+            } else {
+                Hash(*hasher.finalize().as_bytes())
+            };
+        }
+        self.buckets.clone()
     }
 
     /// The root of the tree over scopes.

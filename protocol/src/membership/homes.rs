@@ -106,6 +106,8 @@ pub(super) struct Homes {
     hold_until: Millis,
     probe_at: Millis,
     due: Option<Millis>,
+    /// The links as they were at the last plan; none where something else has changed since.
+    planned: Option<u64>,
 }
 
 impl Homes {
@@ -121,6 +123,7 @@ impl Homes {
             hold_until: Millis(0),
             probe_at: Millis(0),
             due: None,
+            planned: None,
         }
     }
 
@@ -180,6 +183,7 @@ impl Homes {
         let mut attempts = std::mem::take(&mut self.attempts);
         attempts.retain(|attempt| self.rank_of(&attempt.manager).is_some());
         self.attempts = attempts;
+        self.planned = None;
     }
 
     fn attempt(&mut self, manager: NodeId) -> &mut Attempt {
@@ -197,6 +201,7 @@ impl Homes {
     }
 
     fn failed(&mut self, now: Millis, manager: NodeId, steady: bool, prng: &mut Prng) {
+        self.planned = None;
         let profile = self.profile;
         let attempt = self.attempt(manager);
         attempt.dialling = None;
@@ -215,6 +220,7 @@ impl Homes {
 
     /// A link to a manager is there.
     pub(super) fn connected(&mut self, manager: NodeId) {
+        self.planned = None;
         if let Some(attempt) = self.attempts.iter_mut().find(|a| a.manager == manager) {
             attempt.dialling = None;
         }
@@ -256,6 +262,11 @@ impl Homes {
         prng: &mut Prng,
         out: &mut Vec<MembershipEffect>,
     ) {
+        // Most events leave all of this as it was.
+        let is_due = self.due.is_some_and(|due| due <= now);
+        if self.planned == Some(links.changes()) && !is_due {
+            return;
+        }
         let before = self.chosen.len();
         self.adopt(now, links, out);
         if before < self.wanted() && self.chosen.len() == self.wanted() {
@@ -266,6 +277,7 @@ impl Homes {
         self.give_up_dials(now, prng);
         self.dial(now, links, prng, out);
         self.due = self.next_due(now, links);
+        self.planned = Some(links.changes());
     }
 
     /// Fills free places at once, and lets a better manager in when its link has proved steady.

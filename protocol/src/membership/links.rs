@@ -13,11 +13,17 @@ const FEW_MAX: usize = 16;
 pub(super) struct Links {
     few: Vec<(NodeId, Link)>,
     many: BTreeMap<NodeId, Link>,
+    changes: u64,
 }
 
 impl Links {
     fn find(&self, peer: &NodeId) -> Result<usize, usize> {
         self.few.binary_search_by(|(id, _)| id.cmp(peer))
+    }
+
+    /// A number that is another one whenever a link has come or gone.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// How many.
@@ -50,6 +56,7 @@ impl Links {
 
     /// Adds a link, in place of an older one to the same peer.
     pub(super) fn insert(&mut self, peer: NodeId, link: Link) {
+        self.changes += 1;
         if self.many.is_empty() && self.few.len() < FEW_MAX {
             match self.find(&peer) {
                 Ok(index) => self.few[index].1 = link,
@@ -66,6 +73,7 @@ impl Links {
 
     /// Takes a link out. What has grown into a tree stays one until it is empty.
     pub(super) fn remove(&mut self, peer: &NodeId) -> Option<Link> {
+        self.changes += 1;
         if !self.many.is_empty() {
             return self.many.remove(peer);
         }

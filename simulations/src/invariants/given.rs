@@ -1,12 +1,12 @@
 //! What a node gives to another: nothing before trust is in step, and to nobody what is not for it.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use regatta_protocol::ident::NodeId;
-use regatta_protocol::ledger::entry::{Entry, LedgerId, LedgerKind, Parcel};
+use regatta_protocol::ident::{Hash, NodeId};
+use regatta_protocol::ledger::entry::{LedgerId, LedgerKind};
 use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::replica::Effect;
 
+use crate::disk::Disk;
+use crate::ids::{IdMap, IdSet};
 use crate::invariants::bodies::BodyWatch;
 use crate::node::Node;
 
@@ -14,9 +14,9 @@ use crate::node::Node;
 #[derive(Debug, Default)]
 pub struct Given {
     /// Whether each node is a manager, and whether it may carry what is for others.
-    members: BTreeMap<NodeId, (bool, bool)>,
+    members: IdMap<NodeId, (bool, bool)>,
     /// Who was once in step with whom on trust, since the first of the two started.
-    agreed: BTreeSet<(NodeId, NodeId)>,
+    agreed: IdSet<(NodeId, NodeId)>,
     /// Who may have which bodies.
     pub bodies: BodyWatch,
 }
@@ -30,8 +30,8 @@ impl Given {
         self.agreed.retain(|(from, _)| *from != id);
     }
 
-    /// Looks at an effect before it is performed.
-    pub fn effect(&mut self, node: &Node, effect: &Effect) -> Option<String> {
+    /// Looks at an effect before it is performed; `sent` are the entries that its message carries.
+    pub fn effect(&mut self, node: &Node, effect: &Effect, sent: &[Hash]) -> Option<String> {
         let me = node.identity.node;
         match effect {
             Effect::Agreed(peer) => {
@@ -39,7 +39,7 @@ impl Given {
                 None
             }
             Effect::Send { to, message } => {
-                let ledgers = named(message);
+                let ledgers = named(message, sent, &node.disk);
                 let mut pairs = to
                     .iter()
                     .flat_map(|to| ledgers.iter().map(move |it| (to, it)));
@@ -55,8 +55,7 @@ impl Given {
             }
             Effect::SendStored { to, entries, .. } => entries
                 .iter()
-                .filter_map(|hash| node.disk.parcel(hash))
-                .filter_map(ledger_of)
+                .filter_map(|hash| ledger_of(&node.disk, hash))
                 .find_map(|ledger| self.refused(me, *to, &ledger)),
             _ => None,
         }
@@ -84,10 +83,11 @@ impl Given {
 }
 
 /// The ledgers of which a message gives entries, or heads that are held.
-fn named(message: &Message) -> Vec<LedgerId> {
+fn named(message: &Message, sent: &[Hash], disk: &Disk) -> Vec<LedgerId> {
     match message {
-        Message::Push { parcels, .. } | Message::Entries { parcels, .. } => {
-            parcels.iter().cloned().filter_map(ledger_of).collect()
+        Message::Push { .. } | Message::Entries { .. } => {
+            let ledgers = sent.iter().filter_map(|hash| ledger_of(disk, hash));
+            ledgers.collect()
         }
         Message::Announce { heads, .. } => heads.iter().map(|(ledger, _)| *ledger).collect(),
         Message::Heads(page) => page.ledgers.iter().map(|heads| heads.ledger).collect(),
@@ -95,6 +95,8 @@ fn named(message: &Message) -> Vec<LedgerId> {
     }
 }
 
-fn ledger_of(parcel: Parcel) -> Option<LedgerId> {
-    Entry::open(parcel).ok().map(|entry| entry.header.ledger)
+/// The ledger of an entry; one that is not on the disk must not be sent at all, which is looked at
+/// elsewhere.
+fn ledger_of(disk: &Disk, hash: &Hash) -> Option<LedgerId> {
+    disk.entry(hash).map(|entry| entry.header.ledger)
 }

@@ -1,17 +1,18 @@
 //! What must hold of pulled ledgers after each event: nothing is stored that its device did not sign,
 //! nothing acknowledged that is not on disk, nothing released that nobody holds.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use regatta_protocol::ident::{Hash, Incarnation, NodeId};
 use regatta_protocol::ledger::cursor::Kept;
 use regatta_protocol::ledger::cursor::state::StreamState;
-use regatta_protocol::ledger::entry::{Entry, LedgerId};
+use regatta_protocol::ledger::entry::{Entry, LedgerId, Parcel};
 use regatta_protocol::ledger::spool::message::{Item, PullMessage};
 use regatta_protocol::ledger::spool::position::{Position, Span};
 use regatta_protocol::ledger::spool::state::SpoolState;
 use regatta_protocol::ledger::spool::statement::Statement;
 
+use crate::ids::{IdMap, IdSet};
 use crate::network::NodeIndex;
 use crate::pulled::store::{PulledDisk, SpoolDisk, StreamDisk, entry_hash};
 
@@ -19,19 +20,29 @@ use crate::pulled::store::{PulledDisk, SpoolDisk, StreamDisk, entry_hash};
 #[derive(Debug, Default)]
 pub struct Streams {
     /// Every entry that a device wrote, by its name.
-    signed: HashMap<(LedgerId, Incarnation, u64), Hash>,
+    signed: IdMap<(LedgerId, Incarnation, u64), Hash>,
+    /// The same by its hash: its author and number, and its bytes.
+    written: IdMap<Hash, Written>,
     /// Every gap that a device signed.
-    gaps: HashSet<Hash>,
+    gaps: IdSet<Hash>,
     /// The numbers of these.
     gapped: BTreeMap<LedgerId, BTreeSet<(u64, u64)>>,
     /// Which managers hold an entry, a bit each.
-    copies: HashMap<Hash, Copies>,
+    copies: IdMap<Hash, Copies>,
     /// Devices whose disk was lost, or went back to an older image.
     unsteady: BTreeSet<NodeId>,
     /// Where a manager's stream stood before the write that its store has not answered yet.
     unanswered: BTreeMap<(NodeIndex, LedgerId), Position>,
     /// What was told to people.
     pub told: Told,
+}
+
+/// An entry as its device wrote it.
+#[derive(Debug)]
+struct Written {
+    device: NodeId,
+    number: u64,
+    parcel: Parcel,
 }
 
 /// Which managers hold an entry, by their places.
@@ -101,6 +112,12 @@ impl Streams {
     pub fn appended(&mut self, entry: &Entry) -> Option<String> {
         let header = &entry.header;
         let name = (header.ledger, header.incarnation, header.number);
+        let written = Written {
+            device: header.ledger.author,
+            number: header.number,
+            parcel: entry.parcel.clone(),
+        };
+        self.written.insert(entry.hash, written);
         let before = self.signed.insert(name, entry.hash)?;
         Some(format!(
             "I8: number {} of a spool issued twice, also for {before:?}",
@@ -167,10 +184,7 @@ impl Streams {
                 }
                 Item::Gap(_) => {}
                 Item::Entry(parcel) => {
-                    let Ok(entry) = Entry::open(parcel.clone()) else {
-                        return Some(format!("I3: stored what is no entry in {ledger:?}"));
-                    };
-                    if let Some(what) = self.entry_stored(manager, disk, &entry, kept.span) {
+                    if let Some(what) = self.entry_stored(manager, disk, parcel, kept.span) {
                         return Some(what);
                     }
                     count += 1;
@@ -188,25 +202,30 @@ impl Streams {
         &mut self,
         manager: NodeIndex,
         disk: Option<&StreamDisk>,
-        entry: &Entry,
+        parcel: &Parcel,
         span: Span,
     ) -> Option<String> {
-        let header = &entry.header;
-        let number = header.number;
-        let name = (header.ledger, header.incarnation, number);
-        if self.signed.get(&name) != Some(&entry.hash) || span.from != number || span.to != number {
+        let number = span.from;
+        let hash = Hash::of(&parcel.header);
+        let known = self.written.get(&hash).filter(|written| {
+            written.number == number
+                && span.to == number
+                && written.parcel.header == parcel.header
+                && written.parcel.body == parcel.body
+        });
+        let Some(known) = known else {
             return Some(format!(
                 "I3: stored number {number}, which its device did not sign"
             ));
-        }
-        if disk.is_some_and(|disk| disk.entries.contains(&entry.hash)) {
+        };
+        if disk.is_some_and(|disk| disk.entries.contains(&hash)) {
             // What a wipe ended and an image brought back is read again, in a generation of its own.
-            if !self.unsteady.contains(&header.ledger.author) {
+            if !self.unsteady.contains(&known.device) {
                 return Some(format!("I5: number {number} stored twice on one disk"));
             }
             self.told.again += 1;
         }
-        let copies = self.copies.entry(entry.hash).or_default();
+        let copies = self.copies.entry(hash).or_default();
         copies.now |= bit(manager);
         copies.ever |= bit(manager);
         None
@@ -267,7 +286,7 @@ impl Streams {
 
     /// A manager's disk is gone, or an older one is there.
     pub fn disk_lost(&mut self, manager: NodeIndex, disk: &PulledDisk) {
-        let has: HashSet<Hash> = disk
+        let has: IdSet<Hash> = disk
             .streams
             .values()
             .flat_map(|stream| stream.entries.iter().copied())
@@ -304,13 +323,13 @@ pub fn is_passed(disk: &StreamDisk, head: &Position) -> bool {
     let in_past = past.any(|(cursor, elsewhere)| {
         cursor == *head || elsewhere.iter().any(|span| span.has(head.number))
     });
-    in_past
-        || stored()
-        || timeline.cursor().number >= head.number
-            && (timeline.cursor() == *head
-                || timeline.extent.floor == *head
-                || timeline
-                    .elsewhere
-                    .iter()
-                    .any(|range| range.span.has(head.number)))
+    let in_present = timeline.cursor().number >= head.number
+        && (timeline.cursor() == *head
+            || timeline.extent.floor == *head
+            || timeline
+                .elsewhere
+                .iter()
+                .any(|range| range.span.has(head.number)));
+    // What is on the disk is hashed: that comes last.
+    in_present || in_past || stored()
 }

@@ -1,6 +1,6 @@
 //! What a node has stored of pulled ledgers: a device's spools, a manager's streams.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use regatta_protocol::codec;
 use regatta_protocol::ident::Hash;
@@ -12,6 +12,8 @@ use regatta_protocol::ledger::spool::position::{Position, Span};
 use regatta_protocol::ledger::spool::state::SpoolState;
 use regatta_protocol::ledger::spool::{Indexed, Part};
 use regatta_protocol::limits::TELEMETRY_BATCH_BYTES_MAX;
+
+use crate::ids::IdSet;
 
 /// What a node has stored of pulled ledgers.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +43,7 @@ pub struct StreamDisk {
     /// What was stored, by generation and first number.
     pub items: BTreeMap<(u32, u64), Kept>,
     /// The entries among it.
-    pub entries: BTreeSet<Hash>,
+    pub entries: IdSet<Hash>,
     /// How many entries each generation has.
     pub counts: BTreeMap<u32, u64>,
 }
@@ -181,7 +183,7 @@ impl StreamDisk {
         Self {
             state,
             items: BTreeMap::new(),
-            entries: BTreeSet::new(),
+            entries: IdSet::default(),
             counts: BTreeMap::new(),
         }
     }

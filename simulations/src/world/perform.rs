@@ -1,5 +1,7 @@
 //! What machines ask for, done.
 
+use std::sync::Arc;
+
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::ledger::replica::{self, Effect, Event};
 use regatta_protocol::membership::{MembershipEffect, MembershipEvent};
@@ -16,7 +18,10 @@ impl World {
         self.invariants.effect(index, node, self.now, &effect);
         match effect {
             Effect::Store(entry) => {
-                node.disk.store(&entry);
+                let shared = self.chance.shared.entry(entry.hash);
+                let shared = shared.or_insert_with(|| Arc::clone(&entry));
+                let same = **shared == *entry;
+                node.disk.store(if same { shared } else { &entry });
                 self.body_named(index, &entry);
             }
             Effect::StoreFloor(floor) => node.disk.store_floor(floor),

@@ -1,38 +1,20 @@
 //! Which node is where.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::BTreeMap;
 
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::ledger::replica::Role;
 
+use crate::ids::IdMap;
 use crate::network::NodeIndex;
 use crate::node::Node;
 
 /// Where nodes are.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    pub of_node: HashMap<NodeId, NodeIndex, BuildHasherDefault<IdHasher>>,
+    pub of_node: IdMap<NodeId, NodeIndex>,
     pub managers: Vec<NodeIndex>,
     pub sites: BTreeMap<u32, Vec<NodeIndex>>,
-}
-
-/// Ids are random already: eight of their bytes are hash enough.
-#[derive(Debug, Default)]
-pub(super) struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(eight) = bytes.first_chunk() {
-            self.0 ^= u64::from_le_bytes(*eight);
-        }
-    }
-
-    fn write_usize(&mut self, _: usize) {}
 }
 
 impl Places {
