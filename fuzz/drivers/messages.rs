@@ -1,6 +1,8 @@
 //! Any bytes are a message or an error; what decodes encodes to the same bytes.
 
+use regatta_protocol::catalog::wraps::DeviceWrap;
 use regatta_protocol::codec::{self, Wire};
+use regatta_protocol::contacts::{Contact, ContactMessage};
 use regatta_protocol::ledger::bodies::message::BodyMessage;
 use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::spool::message::PullMessage;
@@ -11,6 +13,9 @@ pub fn run(bytes: &[u8]) {
     reads_back::<MembershipMessage>(bytes);
     reads_back::<PullMessage>(bytes);
     reads_back::<BodyMessage>(bytes);
+    reads_back::<ContactMessage>(bytes);
+    reads_back::<Contact>(bytes);
+    reads_back::<DeviceWrap>(bytes);
 }
 
 fn reads_back<T: Wire>(bytes: &[u8]) {
