@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use regatta_protocol::limits::DAY_MS;
 use regatta_simulations::large;
 use regatta_simulations::pulled::scenes;
@@ -12,6 +13,10 @@ use regatta_simulations::run::{self, Spec};
 use regatta_simulations::scenarios::{self, player};
 use regatta_simulations::scheme::Scheme;
 use regatta_simulations::sessions;
+
+/// Every message is allocated and freed. With the system's allocator a large fleet takes a fifth longer.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Simulates whole fleets from seeds; a failing seed prints the command that replays it.
 #[derive(Debug, Parser)]
