@@ -333,14 +333,14 @@ pub fn whole(spec: &Spec, minutes: u64) -> Outcome {
     if calm.equal_ms.is_some() && converge(&mut world, AGREE_WITHIN_MS, true).is_some() {
         calm.converged_ms = Some(world.now.since(over));
     }
-    let mut disagreement = steady::complaints(&world);
+    let mut disagreement = steady::lasting_complaints(&mut world);
     if calm.converged_ms.is_some() {
         calm.bodies_ms = world.wait_for_bodies(BODIES_WITHIN_MS);
         world.invariants.bodies_mut().count();
         calm.copies = steady::work(&mut world);
         disagreement.extend(calm.copies.complaint(spec.streams()));
         disagreement.extend(steady::bodies_lacking(&mut world, BODIES_WITHIN_MS));
-        disagreement.extend(steady::complaints(&world));
+        disagreement.extend(steady::lasting_complaints(&mut world));
         let again = converge(&mut world, AGREE_WITHIN_MS, true);
         calm.converged_ms = calm.converged_ms.filter(|_| again.is_some());
         check_complete(&mut world);

@@ -169,6 +169,8 @@ pub fn wait(world: &mut World, within_ms: u64) -> Calm {
     }
 }
 
+/// What is still wrong after so long does not mend itself.
+const MENDED_WITHIN_MS: u64 = 10_000;
 /// Time for feeders to form after the storm.
 const FORMED_MS: u64 = 45_000;
 /// Entries that are written in the calm, one a second.
@@ -228,6 +230,16 @@ fn counted(world: &World) -> Copies {
         }
     }
     copies
+}
+
+/// The same, but for what mends itself: a session from which a cut took something ends seconds after
+/// the cut, and whoever had its home over it is without one until it has dialled again.
+pub fn lasting_complaints(world: &mut World) -> Vec<String> {
+    if complaints(world).is_empty() {
+        return Vec::new();
+    }
+    world.run_until(world.now.plus(MENDED_WITHIN_MS));
+    complaints(world)
 }
 
 /// What is not as it must be in the calm, one line each.
