@@ -87,6 +87,7 @@ impl Actor for NetworkActor {
         // The engine ends only with its owner or by a bug, and either must be noticed.
         tokio::spawn(async move {
             let ended = running.await;
+            // Nobody waits for it where the actor was killed, and nobody hears of it either.
             let _ = end.send(());
             let bug = ended.err().is_some_and(|error| error.is_panic());
             let _ = myself.cast(NetworkMessage::EngineEnded { bug });
@@ -124,7 +125,7 @@ impl Actor for NetworkActor {
         state: &mut NetworkState,
     ) -> Result<(), ActorProcessingErr> {
         state.messages = None;
-        // The engine gives itself two seconds.
+        // The engine gives itself two seconds; a dropped word says as well that it has ended.
         let _ = (&mut state.ended).await;
         Ok(())
     }

@@ -212,9 +212,11 @@ impl<C: Crew> Actor for NodeActor<C> {
             }
             NodeMessage::Watch => state.members.iter().for_each(|it| watch_over(&myself, it)),
             NodeMessage::Hung(id) => {
-                if let Some(name) = state.name_of(id) {
-                    let cause = Hung(ANSWER_WITHIN);
-                    failed(&myself, state, name, &cause).await;
+                let member = state.members.iter().find(|it| it.cell.get_id() == id);
+                if let Some(Member { name, cell, .. }) = member.cloned() {
+                    // It would not hear a polite word: it ends at the await in which it hangs.
+                    cell.kill();
+                    failed(&myself, state, name, &Hung(ANSWER_WITHIN)).await;
                 }
             }
             NodeMessage::Stop => end(&myself, state, Ended::Asked).await,
@@ -272,6 +274,7 @@ fn watch_over(myself: &ActorRef<NodeMessage>, member: &Member) {
     let (myself, id) = (myself.clone(), member.cell.get_id());
     tokio::spawn(async move {
         if tokio::time::timeout(ANSWER_WITHIN, answered).await.is_err() {
+            // A supervisor that is gone has ended its crew.
             let _ = myself.send_message(NodeMessage::Hung(id));
         }
     });

@@ -28,7 +28,7 @@ use self::connections::Connections;
 use self::joins::{Caller, Joins};
 use self::outbox::Outbox;
 use self::relays::Reservation;
-use self::state::{Asked, Due, MeetingFacts, Own, Peer, Tasks};
+use self::state::{Asked, Due, MeetingFacts, Own, Peer, Tasks, give};
 use crate::network::behaviour::{Behaviour, BehaviourEvent};
 use crate::network::limits::{IDLE_CONNECTION, LEAVING, NEGOTIATING_STREAMS_MAX};
 use crate::network::link::LinkNews;
@@ -154,6 +154,7 @@ impl Engine {
             // What was written last is still on its way through the connections.
             let peers: Vec<_> = self.swarm.connected_peers().copied().collect();
             for peer in peers {
+                // One that is gone since it was listed needs no farewell.
                 let _ = self.swarm.disconnect_peer_id(peer);
             }
             while self.swarm.network_info().num_peers() > 0 {
@@ -215,10 +216,10 @@ impl Engine {
             } => self.open_bulk(peer, protocol, answer),
             NetworkMessage::Listen { address } => self.listen(address),
             NetworkMessage::GetAddresses { answer } => {
-                let _ = answer.send(self.addresses());
+                give(answer, self.addresses());
             }
             NetworkMessage::GetLinks { answer } => {
-                let _ = answer.send(self.links());
+                give(answer, self.links());
             }
             NetworkMessage::Ping { peer, answer } => self.ping(peer, answer),
             NetworkMessage::ReserveRelay { via } => self.reserve(via),

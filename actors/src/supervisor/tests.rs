@@ -144,13 +144,13 @@ async fn one_that_fails_takes_the_crew_with_it_and_all_are_back_within_a_second(
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_hangs_is_found_within_fifteen_seconds() {
+async fn one_that_hangs_is_replaced_within_fifteen_seconds() {
     let mut fixture = Fixture::new().await;
     let before = Instant::now();
     fixture.order(Order::Hang);
     fixture.expect(&AGAIN).await;
     let took = before.elapsed();
-    assert!(took < Duration::from_secs(20), "{took:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
     assert!(took > Duration::from_secs(5), "it was given time: {took:?}");
 }
 

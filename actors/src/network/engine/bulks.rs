@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::Engine;
 use super::joins::Caller;
-use super::state::Asked;
+use super::state::{Asked, give, report};
 use crate::network::limits::{BULK_NAME_BYTES_MAX, NEGOTIATION};
 use crate::network::streams::{Class, PeerStream, StreamError};
 use crate::network::{BulkError, BulkStream, NetworkEvent};
@@ -17,7 +17,7 @@ type Answer = oneshot::Sender<Result<BulkStream, BulkError>>;
 impl Engine {
     pub(super) fn open_bulk(&mut self, peer: NodeId, protocol: String, answer: Answer) {
         if protocol.is_empty() || protocol.len() > BULK_NAME_BYTES_MAX {
-            let _ = answer.send(Err(BulkError::Name));
+            give(answer, Err(BulkError::Name));
             return;
         }
         let link = self.peers.get(&peer).and_then(|at| at.link.as_ref());
@@ -25,7 +25,7 @@ impl Engine {
         let connection = link.map(|link| link.route.connection);
         let held = connection.and_then(|connection| self.connections.map.get(&connection));
         let (Some(connection), Some(held)) = (connection, held) else {
-            let _ = answer.send(Err(BulkError::NotUp));
+            give(answer, Err(BulkError::NotUp));
             return;
         };
         let streams = &mut self.swarm.behaviour_mut().streams;
@@ -44,15 +44,18 @@ impl Engine {
             Ok(stream) => {
                 self.tasks.set.spawn(async move {
                     let begun = timeout(NEGOTIATION, BulkStream::begin(stream, &protocol)).await;
-                    let _ = answer.send(match begun {
-                        Ok(Ok(stream)) => Ok(stream),
-                        Ok(Err(error)) => refused(error.to_string()),
-                        Err(_) => refused("the peer does not read".to_owned()),
-                    });
+                    give(
+                        answer,
+                        match begun {
+                            Ok(Ok(stream)) => Ok(stream),
+                            Ok(Err(error)) => refused(error.to_string()),
+                            Err(_) => refused("the peer does not read".to_owned()),
+                        },
+                    );
                 });
             }
             Err(error) => {
-                let _ = answer.send(refused(error.to_string()));
+                give(answer, refused(error.to_string()));
             }
         }
     }
@@ -63,11 +66,14 @@ impl Engine {
             if let Ok(Ok((protocol, stream))) =
                 timeout(NEGOTIATION, BulkStream::accept(stream)).await
             {
-                let _ = callers.send(Caller::Bulk {
-                    connection,
-                    protocol,
-                    stream,
-                });
+                report(
+                    &callers,
+                    Caller::Bulk {
+                        connection,
+                        protocol,
+                        stream,
+                    },
+                );
             }
         });
     }

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
 use super::Engine;
+use super::state::{give, report};
 use crate::network::limits::{ADDRESSES_MAX, JOIN, JOIN_BYTES_MAX, JOINS_MAX, JOINS_PER_SECOND};
 use crate::network::session::{Reader, Writer};
 use crate::network::streams::{PeerStream, StreamError};
@@ -138,7 +139,7 @@ impl Engine {
             let _place = place;
             let served = timeout(JOIN, serve(stream, &callers)).await;
             if served != Ok(true) {
-                let _ = callers.send(Caller::BadJoin { connection });
+                report(&callers, Caller::BadJoin { connection });
             }
         });
     }
@@ -151,7 +152,7 @@ impl Engine {
     ) {
         let length = bytes.len();
         if length == 0 || length > JOIN_BYTES_MAX {
-            let _ = answer.send(Err(JoinError::TooLong { length }));
+            give(answer, Err(JoinError::TooLong { length }));
             return;
         }
         let addresses = addresses.into_iter().take(ADDRESSES_MAX).collect();
@@ -166,7 +167,7 @@ impl Engine {
     /// Hands the request in at the next address; `why` is what came of the one before.
     pub(super) fn join_at_next(&mut self, mut joiner: Joiner, why: String) {
         let Some(address) = joiner.addresses.pop_front() else {
-            let _ = joiner.answer.send(Err(JoinError::Unreachable(why)));
+            give(joiner.answer, Err(JoinError::Unreachable(why)));
             return;
         };
         let options = DialOpts::unknown_peer_id().address(address.0).build();
@@ -183,7 +184,7 @@ impl Engine {
         let stream = match result {
             Ok(stream) => stream,
             Err(_) if joiner.addresses.is_empty() => {
-                let _ = joiner.answer.send(Err(JoinError::NotOffered));
+                give(joiner.answer, Err(JoinError::NotOffered));
                 return;
             }
             Err(error) => return self.join_at_next(joiner, error.to_string()),
@@ -192,15 +193,15 @@ impl Engine {
         self.tasks.set.spawn(async move {
             match timeout(JOIN, ask(stream, &joiner.bytes)).await {
                 Ok(Some(told)) => {
-                    let _ = joiner.answer.send(Ok(told));
+                    give(joiner.answer, Ok(told));
                 }
                 _ if joiner.addresses.is_empty() => {
-                    let _ = joiner.answer.send(Err(JoinError::NoAnswer));
+                    give(joiner.answer, Err(JoinError::NoAnswer));
                 }
                 _ => {
                     let why = JoinError::NoAnswer.to_string();
                     let joiner = Box::new(joiner);
-                    let _ = callers.send(Caller::NotJoined { joiner, why });
+                    report(&callers, Caller::NotJoined { joiner, why });
                 }
             }
         });
@@ -216,7 +217,7 @@ async fn serve(stream: PeerStream, callers: &mpsc::UnboundedSender<Caller>) -> b
     };
     let (answer, answered) = oneshot::channel();
     let bytes = bytes.into();
-    let _ = callers.send(Caller::Join { bytes, answer });
+    report(callers, Caller::Join { bytes, answer });
     let mut writer = FrameWriter::new(writing);
     if let Ok(told) = answered.await
         && told.len() <= JOIN_BYTES_MAX

@@ -163,6 +163,7 @@ impl Engine {
     pub(super) fn ping(&mut self, peer: NodeId, answer: oneshot::Sender<Duration>) {
         let link = self.peers.get(&peer).and_then(|at| at.link.as_ref());
         if let Some(link) = link.filter(|link| link.up) {
+            // Where it has just ended the answer is dropped, as where there is no link.
             let _ = link.orders.send(Order::Ping(answer));
         }
     }

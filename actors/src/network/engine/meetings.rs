@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::Engine;
 use super::joins::Caller;
-use super::state::{Asked, MeetingFacts};
+use super::state::{Asked, MeetingFacts, give, report};
 use crate::network::limits::{ADMISSION, MEETINGS_PER_CONNECTION_MAX, NEGOTIATION};
 use crate::network::meeting::{Agenda, Cause, Failure, MeetingId, Minutes, is_refused_key, meet};
 use crate::network::session::{Reader, Session, Writer, halves};
@@ -142,7 +142,7 @@ impl Engine {
                                 what: Some("nothing within 5 s of opening a control stream"),
                             },
                         };
-                        let _ = callers.send(caller);
+                        report(&callers, caller);
                     });
                 }
             }
@@ -252,7 +252,7 @@ impl Engine {
                 let admitted = held.and_then(|held| held.admitted);
                 let Some(sign_key) = identity::sign_key(&facts.peer_id) else {
                     // An answer that is dropped is a refusal: no node has another kind of key.
-                    let _ = answer.send(Admission::Refuse);
+                    give(answer, Admission::Refuse);
                     return;
                 };
                 let peer = facts.agenda.peer;

@@ -210,6 +210,17 @@ impl Tasks {
     }
 }
 
+/// Answers a question. Whoever asked may be gone, and then nobody misses the answer.
+pub(super) fn give<T>(answer: oneshot::Sender<T>, what: T) {
+    let _ = answer.send(what);
+}
+
+/// Tells the engine what came of a call. It ends its tasks before itself, so it is gone only where
+/// the node's network ends, and with it whatever was called.
+pub(super) fn report(engine: &mpsc::UnboundedSender<Caller>, caller: Caller) {
+    let _ = engine.send(caller);
+}
+
 impl MeetingFacts {
     pub(super) fn id(&self) -> MeetingId {
         self.agenda.id
