@@ -17,6 +17,7 @@ pub mod message;
 mod neighbours;
 mod own;
 pub mod presence;
+pub mod roster;
 mod suggest;
 
 use std::sync::Arc;

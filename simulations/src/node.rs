@@ -5,16 +5,12 @@ use std::sync::Arc;
 
 use regatta_protocol::clock::reference::ReferenceTime;
 use regatta_protocol::ident::NodeId;
-use regatta_protocol::ledger::entry::{Entry, LedgerKind};
-use regatta_protocol::ledger::holdings::Holdings;
 use regatta_protocol::ledger::replica::author::Identity;
 use regatta_protocol::ledger::replica::{Event, Replica, Role, Settings};
 use regatta_protocol::machine::{Machine, Millis};
-use regatta_protocol::membership::homes::RosterManager;
 use regatta_protocol::membership::message::Profile;
 use regatta_protocol::membership::{self, KEEP_ALIVE_MS, Membership};
 use regatta_protocol::prng::Prng;
-use regatta_protocol::trust::certificate::Capability;
 use regatta_protocol::trust::statement::Statement;
 
 use crate::bodies::NodeBodies;
@@ -118,7 +114,7 @@ impl Node {
     /// Builds the machines from what is stored, as after every start.
     pub fn start(&mut self, root: &Root, joined: &[Statement], settings: Settings, mut prng: Prng) {
         let mut holdings = root.joined(joined);
-        restore(&mut holdings, self.disk.entries());
+        holdings.restore_all(self.disk.entries().iter().map(Arc::as_ref));
         let time = ReferenceTime::restore(self.disk.floors().iter().copied());
         let fresh = std::mem::replace(&mut self.place.fresh, false);
         let identity = self.identity.clone();
@@ -164,45 +160,4 @@ impl Node {
         let bodies = self.bodies.as_ref().map(NodeBodies::wake_at);
         [replica, membership, cursor, bodies].map(|at| at.unwrap_or(NEVER))
     }
-}
-
-/// Reads stored entries back, trust before all else.
-pub fn restore(holdings: &mut Holdings, entries: &[Arc<Entry>]) {
-    let is_trust = |entry: &&Arc<Entry>| entry.header.ledger.kind == LedgerKind::Trust;
-    entries.iter().filter(is_trust).for_each(|entry| {
-        holdings.restore(entry);
-    });
-    entries
-        .iter()
-        .filter(|entry| !is_trust(entry))
-        .for_each(|entry| {
-            holdings.restore(entry);
-        });
-}
-
-/// The managers as the trust fold names them: neither stopped nor lapsed.
-#[must_use]
-pub fn roster(holdings: &Holdings) -> Vec<RosterManager> {
-    let judgement = holdings.judgement();
-    let mut roster: BTreeMap<NodeId, RosterManager> = BTreeMap::new();
-    for (serial, certificate) in holdings.record().managers() {
-        let stopped = judgement.stopped_keys.contains(&certificate.keys.sign);
-        if stopped || judgement.lapsed.contains_key(serial) {
-            continue;
-        }
-        let can = |capability| {
-            certificate
-                .grants
-                .iter()
-                .any(|g| g.capability == capability)
-        };
-        let manager = RosterManager {
-            id: certificate.node,
-            home: true,
-            hold: can(Capability::Hold),
-            relay: can(Capability::Relay),
-        };
-        roster.insert(certificate.node, manager);
-    }
-    roster.into_values().collect()
 }

@@ -1,5 +1,6 @@
 //! One run from one seed: a fleet, a storm, the calm after it, and the verdict.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use regatta_protocol::catalog::DocumentKey;
@@ -14,7 +15,7 @@ use regatta_protocol::trust::statement::Statement;
 use crate::bodies::papers::Papers;
 use crate::fleet::{self, Root};
 use crate::network::{Network, NodeIndex, Weather};
-use crate::node::{self, Node};
+use crate::node::Node;
 use crate::pulled::{self, verdict};
 use crate::report::Outcome;
 use crate::scheme::Scheme;
@@ -284,7 +285,7 @@ fn rebuilt_differs(world: &World, index: usize) -> Option<String> {
     let node = &world.nodes[index];
     let replica = node.replica.as_ref()?;
     let mut holdings = world.root.joined(&world.joined);
-    node::restore(&mut holdings, node.disk.entries());
+    holdings.restore_all(node.disk.entries().iter().map(Arc::as_ref));
     holdings.settle(replica.reference(world.now));
     let same = holdings.state_digest() == replica.holdings().state_digest()
         && holdings.entries() == replica.holdings().entries();

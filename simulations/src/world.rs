@@ -22,6 +22,7 @@ use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::ledger::replica::{Effect, Event, Settings};
 use regatta_protocol::machine::{Machine, Millis};
 use regatta_protocol::membership::homes::RosterManager;
+use regatta_protocol::membership::roster::roster;
 use regatta_protocol::membership::{MembershipEffect, MembershipEvent};
 use regatta_protocol::prng::Prng;
 use regatta_protocol::trust::statement::Statement;
@@ -30,7 +31,7 @@ use crate::fleet::Root;
 use crate::ids::IdMap;
 use crate::invariants::Invariants;
 use crate::network::{Network, NodeIndex};
-use crate::node::{self, NEVER, Node};
+use crate::node::{NEVER, Node};
 use crate::pulled::PulledEvent;
 use crate::queue::Queue;
 use crate::trace::Done;
@@ -459,7 +460,7 @@ impl World {
         let Some(replica) = self.nodes[index as usize].replica.as_ref() else {
             return;
         };
-        let roster = node::roster(replica.holdings());
+        let roster = roster(replica.holdings());
         if *self.chance.roster != *roster {
             self.chance.roster = roster.into();
         }

@@ -1,6 +1,7 @@
 //! All that a node holds of the gossiped ledgers, and what follows from it: a pure function of the
 //! entries and of reference time, kept up as they come.
 
+mod restored;
 mod wraps;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -193,17 +194,6 @@ impl Holdings {
             return Offered::Saturated;
         }
         self.append(entry, key)
-    }
-
-    /// Takes back an entry that this node stored itself: its signature was checked then.
-    pub fn restore(&mut self, entry: &Entry) -> Offered {
-        if entry.header.ledger.kind == LedgerKind::Trust {
-            self.behind.root |= self.record.take_carried(entry);
-        }
-        match self.record.key_of(&entry.header.signer) {
-            Some(key) => self.append(entry, key),
-            None => Offered::UnknownSigner,
-        }
     }
 
     fn append(&mut self, entry: &Entry, key: PublicKey) -> Offered {

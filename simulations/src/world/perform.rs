@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::ledger::replica::{self, Effect, Event};
+use regatta_protocol::membership::roster::roster;
 use regatta_protocol::membership::{MembershipEffect, MembershipEvent};
 
 use crate::network::NodeIndex;
-use crate::node;
 use crate::wire::Packet;
 use crate::world::{Follow, NOTICED_AFTER_MS, Pending, World};
 
@@ -66,7 +66,7 @@ impl World {
                 let Some(replica) = node.replica.as_ref() else {
                     return true;
                 };
-                let roster = node::roster(replica.holdings());
+                let roster = roster(replica.holdings());
                 if *self.chance.roster != *roster {
                     self.chance.roster = roster.into();
                 }
