@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod counting;
 pub mod enrolment;
 pub mod fold;
+pub mod founding;
 pub mod invite;
 pub mod record;
 pub mod root;
