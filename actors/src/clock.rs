@@ -4,7 +4,7 @@
 //! a real node asks the system.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use regatta_protocol::machine::Millis;
@@ -73,6 +73,37 @@ impl Clock {
     #[must_use]
     pub fn until(&self, at: Millis) -> Duration {
         Duration::from_millis(at.since(self.now()))
+    }
+}
+
+/// Reference time, as the ledger last knew it, for everybody else of the node.
+#[derive(Clone, Debug)]
+pub struct ReferenceClock {
+    clock: Clock,
+    /// How far reference time is ahead of monotonic time.
+    ahead_ms: Arc<AtomicU64>,
+}
+
+impl ReferenceClock {
+    /// What the wall clock shows, until the ledger knows better.
+    #[must_use]
+    pub fn new(clock: &Clock) -> Self {
+        let ahead = clock.wall().since(clock.now());
+        Self {
+            clock: clock.clone(),
+            ahead_ms: Arc::new(AtomicU64::new(ahead)),
+        }
+    }
+
+    /// From the ledger: this is the time at a monotonic time.
+    pub fn set(&self, now: Millis, reference: Millis) {
+        self.ahead_ms.store(reference.since(now), Ordering::Relaxed);
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn read(&self) -> Millis {
+        self.clock.now().plus(self.ahead_ms.load(Ordering::Relaxed))
     }
 }
 

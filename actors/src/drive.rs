@@ -1,6 +1,8 @@
 //! How an actor drives a machine: one timer for when it wants to be woken, and its effects in their
 //! order, none of them before the store has kept what it promises.
 
+mod keeper;
+
 use std::collections::VecDeque;
 
 use ractor::{ActorRef, Message};
@@ -8,6 +10,7 @@ use regatta_protocol::machine::Millis;
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
+pub use crate::drive::keeper::{Keeper, Told};
 
 /// The timer of one machine.
 ///

@@ -52,11 +52,17 @@
 //! - **Cleanup is in `Drop`**, because nothing else runs when a handler panics.
 
 pub mod clock;
+pub mod control;
+pub mod crew;
 pub mod drive;
+pub mod identity;
+pub mod ledger;
+pub mod membership;
+pub mod network;
+pub mod store;
 pub mod supervisor;
+pub mod switchboard;
+
 // Tests from `tests/` that are also used inside name this crate as they do there.
 #[cfg(test)]
 extern crate self as regatta_actors;
-
-pub mod network;
-pub mod store;

@@ -238,6 +238,15 @@ impl Contacts {
             .map(|contact| contact.node)
     }
 
+    /// The managers' contacts, this node's own first, to hand to somebody who joins.
+    #[must_use]
+    pub fn of_managers(&self) -> Vec<SignedContact> {
+        let others = self.roster.keys().filter(|node| **node != self.me.node);
+        let nodes = std::iter::once(&self.me.node).chain(others);
+        let held = nodes.filter_map(|node| self.held.get(node));
+        held.map(|held| held.signed.clone()).collect()
+    }
+
     fn is_manager(&self) -> bool {
         self.roster.contains_key(&self.me.node)
     }

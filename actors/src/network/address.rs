@@ -28,6 +28,32 @@ impl Address {
             .any(|part| matches!(part, Protocol::P2pCircuit))
     }
 
+    /// Whether nobody but this machine reaches it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.0.iter().any(|part| match part {
+            Protocol::Ip4(address) => address.is_loopback(),
+            Protocol::Ip6(address) => address.is_loopback(),
+            _ => false,
+        })
+    }
+
+    /// Whether it means nothing beyond one link: others cannot say on which of theirs.
+    #[must_use]
+    pub fn is_link_local(&self) -> bool {
+        self.0.iter().any(|part| match part {
+            Protocol::Ip4(address) => address.is_link_local(),
+            Protocol::Ip6(address) => address.is_unicast_link_local(),
+            _ => false,
+        })
+    }
+
+    /// Whether it is over QUIC, which gets through more NATs and needs fewer round trips.
+    #[must_use]
+    pub fn is_quic(&self) -> bool {
+        self.0.iter().any(|part| matches!(part, Protocol::QuicV1))
+    }
+
     /// Whether it lies within the same machine's memory: a simulated node's.
     #[must_use]
     pub fn is_memory(&self) -> bool {

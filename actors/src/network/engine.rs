@@ -229,6 +229,10 @@ impl Engine {
                 bytes,
                 answer,
             } => self.join(addresses, bytes, answer),
+            NetworkMessage::Alive(answer) => {
+                // The watchdog waits no longer than it does.
+                let _ = answer.send(());
+            }
             NetworkMessage::EngineEnded { .. } => {}
         }
     }

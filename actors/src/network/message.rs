@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ractor::RpcReplyPort;
 use regatta_protocol::codec::Bytes;
 use regatta_protocol::crypto::channel::Early;
 use regatta_protocol::crypto::seal::BoxKey;
@@ -112,6 +113,8 @@ pub enum NetworkMessage {
         /// What the member says.
         answer: oneshot::Sender<Result<Bytes, JoinError>>,
     },
+    /// From the watchdog; the engine answers.
+    Alive(RpcReplyPort<()>),
     /// From this actor to itself: the engine has ended.
     EngineEnded {
         /// Whether it panicked.

@@ -36,6 +36,8 @@ pub enum StoreMessage {
     WriterLost,
     /// From the watchdog and from the control socket.
     GetHealth(RpcReplyPort<Health>),
+    /// From the watchdog.
+    Ping(RpcReplyPort<()>),
     /// From the node that ends: answered when all that waits is stored and the index is written.
     Close(RpcReplyPort<()>),
 }
@@ -209,6 +211,10 @@ impl Actor for StoreActor {
             StoreMessage::WriterLost => return Err("the store's writer panicked".into()),
             StoreMessage::GetHealth(reply) => {
                 let _ = reply.send(state.health.clone());
+            }
+            StoreMessage::Ping(answer) => {
+                // The watchdog waits no longer than it does.
+                let _ = answer.send(());
             }
             StoreMessage::Close(reply) => state.closing = Some(reply),
         }

@@ -29,6 +29,8 @@ pub enum Table {
     Runs = 11,
     /// What is adopted of the configuration, and what was before it.
     Adopted = 12,
+    /// Where members can be reached.
+    Contacts = 13,
 }
 
 impl Table {
@@ -58,6 +60,7 @@ mod tests {
             (Table::Node, 10),
             (Table::Runs, 11),
             (Table::Adopted, 12),
+            (Table::Contacts, 13),
         ];
         for (table, tag) in tables {
             assert_eq!(table.tag(), tag, "{table:?}");

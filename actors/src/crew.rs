@@ -1,0 +1,275 @@
+//! The actors of one node, in the order in which they need each other, and what they are handed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
+use regatta_protocol::contacts::SignedContact;
+use regatta_protocol::membership::message::Profile;
+use regatta_protocol::prng::Prng;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::{Clock, ReferenceClock};
+use crate::control::{ControlActor, ControlArguments, ControlMessage, Service};
+use crate::identity::{NodeIdentity, Papers};
+use crate::ledger::{LedgerActor, LedgerArguments, LedgerMessage, current_papers};
+use crate::membership::{
+    Beside, MembershipActor, MembershipArguments, MembershipMessage, Met,
+};
+use crate::network::{
+    NetworkActor, NetworkArguments, NetworkLimits, NetworkMessage, NetworkSettings,
+    NetworkTransport,
+};
+use crate::store::disk::Disk;
+use crate::store::index::OpenedIndex;
+use crate::store::{Opened, Store, StoreError, StoreMessage};
+use crate::supervisor::{Crew, Fatal, Member, Waiting};
+use crate::switchboard::{SwitchboardActor, SwitchboardArguments, SwitchboardMessage};
+
+/// Events of the network that wait for the switchboard.
+const EVENTS_MAX: usize = 256;
+
+/// A disk, and how its index is opened where that may block.
+pub struct Ground {
+    /// The disk.
+    pub disk: Arc<dyn Disk>,
+    /// Opens the index.
+    pub index: Box<dyn FnOnce() -> OpenedIndex + Send>,
+}
+
+/// Opens the disk anew at each start of the crew.
+pub type OpenGround = Arc<dyn Fn() -> Result<Ground, StoreError> + Send + Sync>;
+
+/// 32 random bytes, others at each call.
+pub type Entropy = Arc<dyn Fn() -> [u8; 32] + Send + Sync>;
+
+/// How a node reaches others.
+#[derive(Clone)]
+pub struct Reach {
+    /// Over what.
+    pub transport: NetworkTransport,
+    /// What it does unasked.
+    pub settings: NetworkSettings,
+    /// Its bounds.
+    pub limits: NetworkLimits,
+    /// How freely its link may be used.
+    pub profile: Profile,
+    /// How often its homes are to hear it.
+    pub keep_alive_ms: u32,
+}
+
+/// Everything that a node is started with.
+#[derive(Clone)]
+pub struct NodePlan {
+    /// Who it is.
+    pub identity: Arc<NodeIdentity>,
+    /// Where members were when it joined.
+    pub told: Vec<SignedContact>,
+    /// Whom it met then.
+    pub met: Vec<Met>,
+    /// Whether it has run before: then an empty store is a loss.
+    pub begun: bool,
+    /// Its disk.
+    pub ground: OpenGround,
+    /// How it reaches others.
+    pub reach: Reach,
+    /// Its clocks.
+    pub clock: Clock,
+    /// Its randomness.
+    pub entropy: Entropy,
+    /// Serves its operators, where it has any.
+    pub service: Option<Service>,
+}
+
+/// The actors of a node that runs; others after each restart of the crew.
+#[derive(Clone)]
+pub struct Handles {
+    /// What is kept.
+    pub store: Store,
+    /// Links.
+    pub network: ActorRef<NetworkMessage>,
+    /// What is held.
+    pub ledger: ActorRef<LedgerMessage>,
+    /// Who is there.
+    pub membership: ActorRef<MembershipMessage>,
+    /// Its clocks.
+    pub clock: Clock,
+    /// What time it is.
+    pub reference: ReferenceClock,
+}
+
+impl fmt::Debug for Handles {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Handles")
+    }
+}
+
+/// Starts a node's actors.
+#[derive(Clone)]
+pub struct NodeCrew {
+    plan: Arc<NodePlan>,
+    handles: watch::Sender<Option<Handles>>,
+}
+
+impl NodeCrew {
+    /// The crew of a node, and where its actors are told; none while they are being started again.
+    #[must_use]
+    pub fn new(plan: NodePlan) -> (Self, watch::Receiver<Option<Handles>>) {
+        let (handles, told) = watch::channel(None);
+        let plan = Arc::new(plan);
+        (Self { plan, handles }, told)
+    }
+}
+
+impl Crew for NodeCrew {
+    fn start(&self, supervisor: ActorCell) -> Waiting<Result<Vec<Member>, ActorProcessingErr>> {
+        let (plan, handles) = (Arc::clone(&self.plan), self.handles.clone());
+        // Whoever held the old ones must let go of the disk.
+        handles.send_replace(None);
+        Box::pin(async move {
+            let (members, started) = start(&plan, supervisor).await?;
+            handles.send_replace(Some(started));
+            Ok(members)
+        })
+    }
+}
+
+fn member<M: Message>(
+    name: &'static str,
+    actor: &ActorRef<M>,
+    ask: impl Fn(RpcReplyPort<()>) -> M + Send + Sync + 'static,
+) -> Member {
+    let asked = actor.clone();
+    Member {
+        name,
+        cell: actor.get_cell(),
+        ask: Arc::new(move |answer| asked.cast(ask(answer)).is_ok()),
+    }
+}
+
+async fn start(
+    plan: &NodePlan,
+    supervisor: ActorCell,
+) -> Result<(Vec<Member>, Handles), ActorProcessingErr> {
+    let mut prng = Prng::from_seed((plan.entropy)());
+    let (store, opened) = open(plan, &mut prng, &supervisor).await?;
+    let lost = !opened.damaged.is_empty() || (opened.fresh && plan.begun);
+    let papers = current_papers(&plan.identity, &store).await?;
+    let (events, told) = mpsc::channel(EVENTS_MAX);
+    let arguments = network(plan, &papers, &mut prng, events);
+    let (network, _) = Actor::spawn_linked(None, NetworkActor, arguments, supervisor.clone()).await?;
+    let reference = ReferenceClock::new(&plan.clock);
+    let arguments = LedgerArguments {
+        identity: Arc::clone(&plan.identity),
+        papers: papers.clone(),
+        store: store.clone(),
+        lost,
+        network: network.clone(),
+        clock: plan.clock.clone(),
+        reference: reference.clone(),
+        prng: prng.branch(),
+    };
+    let (ledger, _) = Actor::spawn_linked(None, LedgerActor, arguments, supervisor.clone()).await?;
+    let arguments = MembershipArguments {
+        fleet: plan.identity.fleet,
+        papers,
+        profile: (plan.reach.profile, plan.reach.keep_alive_ms),
+        external: plan.reach.settings.external.clone(),
+        met: (plan.told.clone(), plan.met.clone()),
+        beside: Beside {
+            store: store.clone(),
+            network: network.clone(),
+            ledger: ledger.clone(),
+            clock: plan.clock.clone(),
+            reference: reference.clone(),
+        },
+        prng: prng.branch(),
+    };
+    let spawned = Actor::spawn_linked(None, MembershipActor, arguments, supervisor.clone());
+    let (membership, _) = spawned.await?;
+    ledger.cast(LedgerMessage::Introduce(membership.clone()))?;
+    let arguments = SwitchboardArguments {
+        events: told,
+        ledger: ledger.clone(),
+        membership: membership.clone(),
+    };
+    let spawned = Actor::spawn_linked(None, SwitchboardActor, arguments, supervisor.clone());
+    let (switchboard, _) = spawned.await?;
+    let mut members = vec![
+        store_member(&store),
+        member("network", &network, NetworkMessage::Alive),
+        member("ledger", &ledger, LedgerMessage::Ping),
+        member("membership", &membership, MembershipMessage::Ping),
+        member("switchboard", &switchboard, SwitchboardMessage::Ping),
+    ];
+    let handles = Handles {
+        store,
+        network,
+        ledger,
+        membership,
+        clock: plan.clock.clone(),
+        reference,
+    };
+    if let Some(service) = &plan.service {
+        let arguments = ControlArguments {
+            service: Arc::clone(service),
+            handles: handles.clone(),
+        };
+        let spawned = Actor::spawn_linked(None, ControlActor, arguments, supervisor).await?;
+        members.push(member("control", &spawned.0, ControlMessage::Ping));
+    }
+    Ok((members, handles))
+}
+
+fn store_member(store: &Store) -> Member {
+    let asked = store.actor();
+    Member {
+        name: "store",
+        cell: asked.get_cell(),
+        ask: Arc::new(move |answer| asked.cast(StoreMessage::Ping(answer)).is_ok()),
+    }
+}
+
+async fn open(
+    plan: &NodePlan,
+    prng: &mut Prng,
+    supervisor: &ActorCell,
+) -> Result<(Store, Opened), ActorProcessingErr> {
+    let Ground { disk, index } = (plan.ground)()?;
+    let salt = prng.bytes();
+    let (store, opened) = Store::open(disk, index, salt, Some(supervisor.clone()))
+        .await
+        .map_err(|error| match error {
+            StoreError::Version { .. } => ActorProcessingErr::from(Fatal(error.to_string())),
+            error => error.into(),
+        })?;
+    for note in &opened.notes {
+        tracing::warn!(note, "the store's index");
+    }
+    if let Some(cut) = &opened.cut {
+        tracing::info!(?cut, "what a crash had torn was cut off; nobody had been promised it");
+    }
+    for damage in &opened.damaged {
+        tracing::error!(?damage, "stored bytes are damaged; peers give back what they have");
+    }
+    Ok((store, opened))
+}
+
+fn network(
+    plan: &NodePlan,
+    papers: &Papers,
+    prng: &mut Prng,
+    events: mpsc::Sender<crate::network::NetworkEvent>,
+) -> NetworkArguments {
+    NetworkArguments {
+        fleet: plan.identity.fleet,
+        node: papers.node(),
+        keys: papers.secrets().for_network(),
+        greeting: papers.greeting(),
+        transport: plan.reach.transport.clone(),
+        settings: plan.reach.settings.clone(),
+        limits: plan.reach.limits,
+        prng: prng.branch(),
+        events,
+    }
+}

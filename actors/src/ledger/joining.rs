@@ -1,0 +1,161 @@
+//! Letting somebody in: the rules are `trust::invite`'s, here its words are signed, kept and sent.
+
+use ractor::ActorProcessingErr;
+use regatta_protocol::codec::{self, Bytes};
+use regatta_protocol::crypto::sign::Context;
+use regatta_protocol::ident::NodeId;
+use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerKind};
+use regatta_protocol::ledger::replica::author::Draft;
+use regatta_protocol::trust::certificate::{
+    Certificate, Issuer, KeySignature, Rank, SignedCertificate,
+};
+use regatta_protocol::trust::enrolment::Enrolment;
+use regatta_protocol::trust::invite::answer::{JoinAnswer, Welcome};
+use regatta_protocol::trust::invite::join::{Admitter, SignedJoin, admit, serial_of};
+use regatta_protocol::trust::statement::Statement;
+use tokio::sync::oneshot;
+
+use crate::ledger::state::LedgerState;
+use crate::membership::MembershipMessage;
+
+/// What became of somebody who asked to join.
+enum Outcome {
+    /// It is let in, or told why not.
+    Answer(JoinAnswer),
+    /// It has its certificate, once its enrolment is kept.
+    Certified(SignedCertificate, Option<Enrolment>),
+    /// The root has to sign, and its enrolment is to be kept.
+    Waits(JoinAnswer, Option<Enrolment>),
+}
+
+impl LedgerState {
+    /// A stranger asks to join.
+    pub(super) async fn join_asked(
+        &mut self,
+        bytes: &Bytes,
+        answer: oneshot::Sender<Bytes>,
+    ) -> Result<(), ActorProcessingErr> {
+        let (said, enrolment) = match self.admit(bytes) {
+            Outcome::Answer(said) => (Ok(said), None),
+            Outcome::Waits(said, enrolment) => (Ok(said), enrolment),
+            Outcome::Certified(certificate, enrolment) => (Err(certificate), enrolment),
+        };
+        let said = match said {
+            Ok(said) => said,
+            Err(certificate) => {
+                let holdings = self.machine.holdings();
+                let welcome = Welcome::new(holdings, self.papers.serial, certificate);
+                JoinAnswer::Admitted(Box::new(welcome))
+            }
+        };
+        match enrolment {
+            Some(enrolment) => {
+                let content = codec::encode(&enrolment);
+                let draft = Draft::fitting(0, LedgerKind::Managers, EntryKind::ENROLMENT, content);
+                self.write_for_joiner(draft, said, answer).await
+            }
+            None => {
+                self.tell_joiner(said, answer);
+                Ok(())
+            }
+        }
+    }
+
+    fn admit(&mut self, bytes: &Bytes) -> Outcome {
+        let refused = |why: String| {
+            tracing::info!(why, "a joiner is refused");
+            Outcome::Answer(JoinAnswer::Refused(why))
+        };
+        if !self.papers.is_manager() {
+            return refused("this node is no manager; use an address of one".to_owned());
+        }
+        if self.disk_full {
+            return refused("the manager's disk is full; try another, or make room there".to_owned());
+        }
+        let request: SignedJoin = match codec::decode(bytes) {
+            Ok(request) => request,
+            Err(error) => return refused(error.to_string()),
+        };
+        let me = Admitter {
+            serial: self.papers.serial,
+            certificate: &self.papers.certificate,
+        };
+        let node = NodeId(self.driven.prng.bytes());
+        let admission = match admit(self.machine.holdings(), me, &request, node) {
+            Ok(admission) => admission,
+            Err(refusal) => return refused(refusal.to_string()),
+        };
+        let certificate = admission.certificate;
+        if certificate.rank != Rank::Manager {
+            tracing::info!(name = %certificate.name, node = %certificate.node, "a device joins");
+            return Outcome::Certified(self.certify(&certificate), admission.enrolment);
+        }
+        let serial = serial_of(&certificate);
+        if let Some(signed) = self.signed_by_root(&certificate) {
+            return Outcome::Certified(signed, admission.enrolment);
+        }
+        let name = certificate.name;
+        tracing::info!(%name, "a manager waits for the root's signature");
+        Outcome::Waits(JoinAnswer::Waits { name, serial }, admission.enrolment)
+    }
+
+    /// Signs a device's certificate with this manager's key.
+    pub(super) fn certify(&self, certificate: &Certificate) -> SignedCertificate {
+        assert_eq!(
+            certificate.issuer,
+            Issuer::Certificate(self.papers.serial),
+            "a certificate that another is to sign"
+        );
+        let bytes = Bytes::from(codec::encode(certificate));
+        let fleet = self.machine.holdings().record().fleet();
+        let signer = self.papers.signer();
+        let signature = signer.sign(Context::Certificate, &fleet, &bytes);
+        SignedCertificate {
+            bytes,
+            signatures: vec![KeySignature { key: 0, signature }],
+        }
+    }
+
+    /// The same certificate as the root signed it, where it has.
+    fn signed_by_root(&self, certificate: &Certificate) -> Option<SignedCertificate> {
+        let serial = serial_of(certificate);
+        let mut statements = self.machine.holdings().record().statements();
+        statements.find_map(|statement| match statement {
+            Statement::Certify(signed) if signed.serial() == serial => Some(signed.clone()),
+            _ => None,
+        })
+    }
+
+    /// Adds where managers are, and answers.
+    pub(super) fn tell_joiner(&self, said: JoinAnswer, answer: oneshot::Sender<Bytes>) {
+        let (welcome, membership) = match (said, &self.around.membership) {
+            (JoinAnswer::Admitted(welcome), Some(membership)) => (welcome, membership),
+            (said, _) => {
+                // Whoever broke off asks again.
+                let _ = answer.send(codec::encode(&said).into());
+                return;
+            }
+        };
+        let look = MembershipMessage::Look(Box::new(move |view| {
+            let welcome = welcome.with_contacts(view.contacts.of_managers());
+            let said = JoinAnswer::Admitted(Box::new(welcome));
+            let _ = answer.send(codec::encode(&said).into());
+        }));
+        // One that is gone is started again together with this actor.
+        let _ = membership.cast(look);
+    }
+
+    /// Somebody was enrolled, here or elsewhere: its key is known from now on.
+    pub(super) fn enrolled(&self, entry: &Entry) {
+        let content = regatta_protocol::trust::record::content(entry);
+        let enrolment = content.and_then(|bytes| codec::decode::<Enrolment>(bytes).ok());
+        let certificate =
+            enrolment.and_then(|it| codec::decode::<Certificate>(&it.certificate).ok());
+        if let Some(certificate) = certificate {
+            self.around.tell_membership(MembershipMessage::Known {
+                node: certificate.node,
+                key: certificate.keys.sign,
+            });
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Members: whose certificate somebody shows, whether he still stands, and who gets a new one.
+
+use std::sync::Arc;
+
+use ractor::{ActorProcessingErr, ActorRef};
+use regatta_protocol::codec;
+use regatta_protocol::ident::NodeId;
+use regatta_protocol::ledger::replica::{Event, PeerInfo, Role};
+use regatta_protocol::membership::roster;
+use regatta_protocol::trust::authority::{self, Credentials};
+use regatta_protocol::trust::certificate::{Capability, Rank};
+use regatta_protocol::trust::invite::join::Admitter;
+use regatta_protocol::trust::papers::{self, PapersMessage};
+use regatta_protocol::trust::roll::Roll;
+
+use crate::ledger::Shown;
+use crate::ledger::state::LedgerState;
+use crate::membership::MembershipMessage;
+use crate::network::NetworkMessage;
+use crate::switchboard::Tag;
+
+impl LedgerState {
+    /// Membership runs: it is told what it cannot know by itself.
+    pub(super) fn introduce(&mut self, membership: ActorRef<MembershipMessage>) {
+        self.around.membership = Some(membership);
+        self.tell_managers();
+        if !self.papers.is_manager() {
+            return;
+        }
+        for enrolled in Roll::of(self.machine.holdings()).devices() {
+            self.around.tell_membership(MembershipMessage::Known {
+                node: enrolled.node(),
+                key: enrolled.certificate.keys.sign,
+            });
+        }
+    }
+
+    fn tell_managers(&self) {
+        let holdings = self.machine.holdings();
+        self.around.tell_membership(MembershipMessage::Managers {
+            roster: roster::roster(holdings).into(),
+            keys: roster::keys(holdings),
+        });
+    }
+
+    /// Somebody showed keys and a certificate: who it is, where it is a member.
+    pub(super) async fn recognise(
+        &mut self,
+        shown: &Shown,
+    ) -> Result<Option<Arc<Credentials>>, ActorProcessingErr> {
+        if let Some(statement) = papers::statement_of(self.machine.holdings(), &shown.greeting) {
+            // A manager whose certificate has not come with the ledgers yet brings it itself.
+            self.run(Event::Learned(statement)).await?;
+        }
+        let now = self.machine.reference(self.around.clock.now());
+        let shown_keys = papers::Shown {
+            node: shown.peer,
+            sign: shown.sign,
+            seal: shown.seal,
+        };
+        let holdings = self.machine.holdings();
+        match papers::recognise_greeting(holdings, &shown_keys, &shown.greeting, now) {
+            Ok(member) => {
+                if let Some(denial) = &member.renewable {
+                    tracing::info!(peer = %shown.peer, %denial, "admitted to be renewed");
+                }
+                let credentials = member.credentials;
+                if self.members.contains_key(&shown.peer) {
+                    self.presented(shown.peer, Arc::clone(&credentials)).await?;
+                }
+                Ok(Some(credentials))
+            }
+            Err(denial) => {
+                tracing::warn!(peer = %shown.peer, %denial, "refused");
+                Ok(None)
+            }
+        }
+    }
+
+    pub(super) async fn peer_up(
+        &mut self,
+        peer: NodeId,
+        credentials: Arc<Credentials>,
+    ) -> Result<(), ActorProcessingErr> {
+        let own = credentials.own();
+        let info = PeerInfo {
+            node: peer,
+            role: match own.rank {
+                Rank::Manager => Role::Manager,
+                _ => Role::Agent,
+            },
+            carries: own
+                .grants
+                .iter()
+                .any(|grant| grant.capability == Capability::Carry),
+        };
+        self.run(Event::PeerUp(info)).await?;
+        self.presented(peer, credentials).await
+    }
+
+    async fn presented(
+        &mut self,
+        peer: NodeId,
+        credentials: Arc<Credentials>,
+    ) -> Result<(), ActorProcessingErr> {
+        self.members.insert(peer, Arc::clone(&credentials));
+        self.run(Event::Presented { peer, credentials }).await?;
+        self.renew(peer, false);
+        Ok(())
+    }
+
+    pub(super) async fn peer_down(&mut self, peer: NodeId) -> Result<(), ActorProcessingErr> {
+        self.members.remove(&peer);
+        self.run(Event::PeerDown(peer)).await
+    }
+
+    /// Who is stopped, lapsed or certified has changed.
+    pub(super) fn judged(&mut self) {
+        self.tell_managers();
+        self.hang_up_on_stopped();
+        self.duties_now();
+    }
+
+    /// Open sessions of the stopped end; who only lapsed may stay to be renewed.
+    fn hang_up_on_stopped(&self) {
+        let now = self.machine.reference(self.around.clock.now());
+        let judgement = self.machine.holdings().judgement();
+        for (peer, credentials) in &self.members {
+            match authority::stands(judgement, credentials, now) {
+                Err(denial) if !denial.is_renewable() => {
+                    tracing::warn!(%peer, %denial, "hanging up");
+                    self.around
+                        .tell_network(NetworkMessage::HangUp { peer: *peer });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) async fn look_at_members(&mut self) -> Result<(), ActorProcessingErr> {
+        self.hang_up_on_stopped();
+        let peers: Vec<NodeId> = self.members.keys().copied().collect();
+        for peer in peers {
+            self.renew(peer, false);
+        }
+        Ok(())
+    }
+
+    /// Signs a new certificate for a device, where one is due.
+    fn renew(&self, peer: NodeId, asked: bool) {
+        let Some(credentials) = self.members.get(&peer) else {
+            return;
+        };
+        if !self.papers.is_manager() {
+            return;
+        }
+        let me = Admitter {
+            serial: self.papers.serial,
+            certificate: &self.papers.certificate,
+        };
+        let holdings = self.machine.holdings();
+        let Some(certificate) = papers::renewal(holdings, me, credentials, asked) else {
+            return;
+        };
+        tracing::info!(name = %certificate.name, labels = %certificate.labels, "renewing");
+        let signed = self.certify(&certificate);
+        self.say(peer, &PapersMessage::Renewed(signed));
+    }
+
+    fn say(&self, to: NodeId, message: &PapersMessage) {
+        self.around.tell_network(NetworkMessage::Send {
+            to,
+            tag: Tag::Papers.number(),
+            bytes: codec::encode(message),
+        });
+    }
+
+    /// Shows the node's new certificate to everybody with whom there is a link.
+    pub(super) fn present(&self) {
+        let message = PapersMessage::Present(vec![self.papers.signed.clone()]);
+        for peer in self.members.keys() {
+            self.say(*peer, &message);
+        }
+    }
+
+    /// Asks a manager that is connected for a new certificate.
+    pub(super) fn ask_renewal(&self) -> Option<NodeId> {
+        let is_manager = |credentials: &Arc<Credentials>| credentials.own().rank == Rank::Manager;
+        let mut managers = self.members.iter().filter(|(_, it)| is_manager(it));
+        let (manager, _) = managers.next()?;
+        self.say(*manager, &PapersMessage::Renew);
+        Some(*manager)
+    }
+
+    /// A member says something about certificates.
+    pub(super) async fn papers_came(
+        &mut self,
+        from: NodeId,
+        bytes: &[u8],
+    ) -> Result<(), ActorProcessingErr> {
+        let message = match codec::decode(bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::warn!(%from, %error, "a member sent what is no message");
+                return Ok(());
+            }
+        };
+        match message {
+            PapersMessage::Present(chain) => {
+                let Some(known) = self.members.get(&from) else {
+                    return Ok(());
+                };
+                let shown = Shown {
+                    peer: from,
+                    sign: known.own().keys.sign,
+                    seal: known.own().keys.seal,
+                    greeting: papers::greeting(&chain),
+                };
+                self.recognise(&shown).await?;
+            }
+            PapersMessage::Renew => self.renew(from, true),
+            PapersMessage::Renewed(signed) => {
+                let holdings = self.machine.holdings();
+                match papers::accept_renewed(holdings, &self.papers.certificate, &signed) {
+                    Ok(certificate) => {
+                        let days = certificate.window.length() / regatta_protocol::limits::DAY_MS;
+                        tracing::info!(labels = %certificate.labels, days, "renewed");
+                        self.take_certificate(signed).await?;
+                    }
+                    Err(error) => tracing::debug!(%from, %error, "a renewal is not taken"),
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,383 @@
+//! What the ledger actor holds, and how it drives its machine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ractor::{ActorProcessingErr, ActorRef};
+use regatta_protocol::clock::reference::ReferenceTime;
+use regatta_protocol::codec;
+use regatta_protocol::ident::{Hash, NodeId};
+use regatta_protocol::ledger::entry::{EntryKind, LedgerKind};
+use regatta_protocol::ledger::replica::author::Refusal;
+use regatta_protocol::ledger::replica::{Alarm as Trouble, Effect, Event, Replica, Settings};
+use regatta_protocol::machine::{Machine, Millis};
+use regatta_protocol::prng::Prng;
+use regatta_protocol::trust::authority::Credentials;
+use regatta_protocol::trust::certificate::SignedCertificate;
+use regatta_protocol::trust::steward::{self, Notice};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::clock::{Clock, ClockWatch, ReferenceClock};
+use crate::drive::{Alarm, Keeper, Outbox, Told};
+use crate::identity::{NodeIdentity, Papers};
+use crate::ledger::stored::{self, put_entry, put_floor};
+use crate::ledger::writing::Drafts;
+use crate::ledger::LedgerMessage;
+use crate::membership::MembershipMessage;
+use crate::network::NetworkMessage;
+use crate::store::{Batch, Store, Table};
+use crate::supervisor::Fatal;
+
+/// Under which key of [`Table::Node`] the certificate lies that took the place of the first.
+const CERTIFICATE: &[u8] = b"certificate";
+/// Under which key the node notes that it has written here.
+const BEGUN: &[u8] = b"begun";
+/// Troubles that are kept for operators to see.
+const TROUBLES_MAX: usize = 64;
+
+/// What the ledger is started with.
+pub struct LedgerArguments {
+    /// Who this node is.
+    pub identity: Arc<NodeIdentity>,
+    /// Its certificate as it is used now, see [`current_papers`].
+    pub papers: Papers,
+    /// Where entries are kept.
+    pub store: Store,
+    /// Whether something that the node had written before may be gone from it.
+    pub lost: bool,
+    /// How peers are reached.
+    pub network: ActorRef<NetworkMessage>,
+    /// The node's clocks.
+    pub clock: Clock,
+    /// Where reference time is told.
+    pub reference: ReferenceClock,
+    /// Randomness.
+    pub prng: Prng,
+}
+
+/// Everybody whom the ledger talks to.
+pub(super) struct Around {
+    pub(super) myself: ActorRef<LedgerMessage>,
+    pub(super) store: Store,
+    pub(super) network: ActorRef<NetworkMessage>,
+    pub(super) membership: Option<ActorRef<MembershipMessage>>,
+    pub(super) clock: Clock,
+    pub(super) watch: ClockWatch,
+    pub(super) reference: ReferenceClock,
+}
+
+impl Around {
+    /// To membership, once it is there; it is told all that it needs when it is introduced.
+    pub(super) fn tell_membership(&self, message: MembershipMessage) {
+        if let Some(membership) = &self.membership {
+            // One that is gone is started again together with this actor.
+            let _ = membership.cast(message);
+        }
+    }
+
+    pub(super) fn tell_network(&self, message: NetworkMessage) {
+        // One that is gone is started again together with this actor.
+        let _ = self.network.cast(message);
+    }
+}
+
+/// What is to be seen of the node's own doings.
+#[derive(Default)]
+pub(super) struct Duty {
+    pub(super) done: steward::Done,
+    pub(super) due: Option<Millis>,
+    pub(super) notices: Vec<Notice>,
+    pub(super) troubles: Vec<Trouble>,
+}
+
+/// Own entries, and how many managers hold them.
+pub type Copies = BTreeMap<Hash, usize>;
+
+/// What the actor holds.
+pub struct LedgerState {
+    pub(super) machine: Replica,
+    pub(super) papers: Papers,
+    pub(super) around: Around,
+    pub(super) members: BTreeMap<NodeId, Arc<Credentials>>,
+    pub(super) drafts: Drafts,
+    pub(super) duty: Duty,
+    pub(super) disk_full: bool,
+    pub(super) copies: watch::Sender<Copies>,
+    pub(super) driven: Driven,
+}
+
+/// What stands between the machine and its effects.
+pub(super) struct Driven {
+    pub(super) outbox: Outbox<Effect>,
+    pub(super) keeper: Keeper,
+    pub(super) alarm: Alarm,
+    /// The number of the next entry that is stored.
+    pub(super) order: u64,
+    pub(super) prng: Prng,
+}
+
+/// What may be read.
+pub struct LedgerView<'a> {
+    /// What is held, and what follows from it.
+    pub replica: &'a Replica,
+    /// The node's own certificate.
+    pub papers: &'a Papers,
+    /// Members with whom there is a link, as their certificates show them.
+    pub members: &'a BTreeMap<NodeId, Arc<Credentials>>,
+    /// Monotonic time.
+    pub now: Millis,
+    /// Certificates that will lapse.
+    pub notices: &'a [Notice],
+    /// Forks, clones and restored authors that were noticed.
+    pub troubles: &'a [Trouble],
+    /// Whether the disk has no room for ordinary writes.
+    pub disk_full: bool,
+    /// How many managers hold own entries, this one included.
+    pub copies: watch::Receiver<Copies>,
+}
+
+/// Why something was not written.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum WriteError {
+    /// The replica refused.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The disk is full.
+    #[error("the disk is full; make room on it, trust and revocations are still taken")]
+    Full,
+}
+
+impl LedgerState {
+    /// Builds the replica from what is stored, as after every start.
+    pub(super) async fn restore(
+        myself: ActorRef<LedgerMessage>,
+        arguments: LedgerArguments,
+    ) -> Result<Self, ActorProcessingErr> {
+        let LedgerArguments {
+            identity,
+            papers,
+            store,
+            clock,
+            reference,
+            mut prng,
+            ..
+        } = arguments;
+        let stored = stored::read(&store).await?;
+        if stored.unread > 0 {
+            tracing::warn!(
+                records = stored.unread,
+                "records of the store that this build cannot read stay where they are"
+            );
+        }
+        let mut holdings = identity.holdings()?;
+        holdings.restore_all(stored.entries.iter());
+        let begun = store.get(Table::Node, BEGUN).await?.is_some();
+        let fresh = !begun && !arguments.lost;
+        if !begun {
+            let mut batch = Batch::new().important();
+            batch.put(Table::Node, BEGUN, &[])?;
+            store.commit(batch).await?;
+        }
+        holdings.settle(clock.wall());
+        let time = ReferenceTime::restore(stored.floors);
+        let replica_prng = prng.branch();
+        let author = papers.author();
+        let settings = Settings::default();
+        let machine = Replica::new(author, settings, holdings, time, replica_prng, fresh);
+        let (tell, watch) = (myself.clone(), ClockWatch::new(&clock));
+        let keeper = Keeper::new(store.clone(), move |told| {
+            // An actor that is gone needs to know nothing.
+            let _ = tell.cast(LedgerMessage::Told(told));
+        });
+        Ok(Self {
+            machine,
+            papers,
+            around: Around {
+                myself,
+                store,
+                network: arguments.network,
+                membership: None,
+                clock,
+                watch,
+                reference,
+            },
+            members: BTreeMap::new(),
+            drafts: Drafts::default(),
+            duty: Duty::default(),
+            disk_full: false,
+            copies: watch::Sender::new(Copies::new()),
+            driven: Driven {
+                outbox: Outbox::default(),
+                keeper,
+                alarm: Alarm::default(),
+                order: stored.next,
+                prng,
+            },
+        })
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.around.clock
+    }
+
+    /// What may be read.
+    pub(super) fn view(&self) -> LedgerView<'_> {
+        LedgerView {
+            replica: &self.machine,
+            papers: &self.papers,
+            members: &self.members,
+            now: self.around.clock.now(),
+            notices: &self.duty.notices,
+            troubles: &self.duty.troubles,
+            disk_full: self.disk_full,
+            copies: self.copies.subscribe(),
+        }
+    }
+
+    /// Hands the machine an event, and performs what it asks for.
+    pub(super) async fn run(&mut self, event: Event) -> Result<(), ActorProcessingErr> {
+        let now = self.around.clock.now();
+        let mut effects = Vec::new();
+        self.machine.handle(now, event, &mut effects);
+        let reference = self.machine.reference(now);
+        self.around.reference.set(now, reference);
+        self.take(effects).await?;
+        self.set_alarm();
+        Ok(())
+    }
+
+    fn set_alarm(&mut self) {
+        let (clock, at) = (&self.around.clock, self.machine.wake_at());
+        let alarm = &mut self.driven.alarm;
+        alarm.set(clock, at, &self.around.myself, || LedgerMessage::Wake);
+    }
+
+    /// Its alarm rang, perhaps early.
+    pub(super) async fn wake(&mut self) -> Result<(), ActorProcessingErr> {
+        self.driven.alarm.rang();
+        let now = self.around.clock.now();
+        if self.machine.wake_at().is_some_and(|at| at <= now) {
+            return self.run(Event::Wake).await;
+        }
+        self.set_alarm();
+        Ok(())
+    }
+
+    /// Writes go to the store at once, everything else waits for those before it.
+    async fn take(&mut self, effects: Vec<Effect>) -> Result<(), ActorProcessingErr> {
+        let mut batch = Batch::new();
+        for effect in effects {
+            match effect {
+                Effect::Store(entry) => {
+                    if entry.header.kind.code == EntryKind::ENROLMENT.code {
+                        self.enrolled(&entry);
+                    }
+                    if put_entry(&mut batch, self.driven.order, &entry).is_err() {
+                        // It is full: the next one begins with this entry.
+                        self.keep(std::mem::take(&mut batch)).await?;
+                        put_entry(&mut batch, self.driven.order, &entry)?;
+                    }
+                    if entry.header.ledger.kind == LedgerKind::Trust {
+                        batch = batch.important();
+                    }
+                    self.driven.order += 1;
+                }
+                Effect::StoreFloor(floor) => put_floor(&mut batch, &floor)?,
+                effect => {
+                    self.keep(std::mem::take(&mut batch)).await?;
+                    if let Some(effect) = self.driven.outbox.push(effect) {
+                        self.perform(effect)?;
+                    }
+                }
+            }
+        }
+        self.keep(batch).await
+    }
+
+    pub(super) async fn keep(&mut self, batch: Batch) -> Result<(), ActorProcessingErr> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let ticket = self.driven.outbox.wrote();
+        self.driven.keeper.keep(ticket, batch).await?;
+        Ok(())
+    }
+
+    /// What became of writes.
+    pub(super) fn told(&mut self, told: Told) -> Result<(), ActorProcessingErr> {
+        match told {
+            Told::Kept(ticket) => {
+                for effect in self.driven.outbox.kept(ticket) {
+                    self.perform(effect)?;
+                }
+                Ok(())
+            }
+            Told::Full => {
+                self.disk_full(true);
+                Ok(())
+            }
+            Told::Failed(error) => Err(Fatal(error.to_string()).into()),
+        }
+    }
+
+    pub(super) fn disk_full(&mut self, full: bool) {
+        if full && !self.disk_full {
+            tracing::error!("the disk is full: nothing but trust is taken until there is room");
+        }
+        if !full && self.disk_full {
+            tracing::info!("there is room on the disk again");
+        }
+        self.disk_full = full;
+    }
+
+    pub(super) fn trouble(&mut self, trouble: Trouble) {
+        tracing::warn!(?trouble, "something that an operator should see");
+        if !self.duty.troubles.contains(&trouble) && self.duty.troubles.len() < TROUBLES_MAX {
+            self.duty.troubles.push(trouble);
+        }
+    }
+
+    /// The node has another certificate: keeps it, shows it, and writes under it from now on.
+    pub(super) async fn take_certificate(
+        &mut self,
+        signed: SignedCertificate,
+    ) -> Result<(), ActorProcessingErr> {
+        let mut batch = Batch::new().important();
+        batch.put(Table::Node, CERTIFICATE, &codec::encode(&signed))?;
+        self.keep(batch).await?;
+        self.papers = Papers::read(signed, &Arc::clone(self.papers.secrets()))?;
+        self.machine.set_identity(self.papers.author());
+        let greeting = self.papers.greeting();
+        self.around
+            .tell_network(NetworkMessage::SetGreeting { greeting });
+        self.present();
+        Ok(())
+    }
+}
+
+/// The certificate that is used: the one of joining, or a later one from the store.
+///
+/// # Errors
+/// When neither can be read.
+pub async fn current_papers(
+    identity: &NodeIdentity,
+    store: &Store,
+) -> Result<Papers, ActorProcessingErr> {
+    let first = Papers::read(identity.certificate.clone(), &identity.secrets)?;
+    let Some(bytes) = store.get(Table::Node, CERTIFICATE).await? else {
+        return Ok(first);
+    };
+    let later = codec::decode(&bytes).and_then(|signed| Papers::read(signed, &identity.secrets));
+    match later {
+        // One of before the node was joined anew, with other keys, is of no use.
+        Ok(later)
+            if later.node() == first.node()
+                && later.certificate.keys == identity.secrets.public()
+                && later.certificate.window.to >= first.certificate.window.to =>
+        {
+            Ok(later)
+        }
+        _ => Ok(first),
+    }
+}

@@ -1,0 +1,282 @@
+//! Takes what the network tells and hands it to the actor that it is for, in order for each peer.
+//!
+//! It also keeps who was admitted: a greeting is checked by the ledger, and when the link is up both
+//! the ledger and membership are told with whom, before anything else of that peer reaches them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use regatta_protocol::ident::NodeId;
+use regatta_protocol::trust::authority::Credentials;
+use regatta_protocol::trust::certificate::Rank;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use crate::ledger::{LedgerMessage, Shown};
+use crate::membership::MembershipMessage;
+use crate::network::{Admission, Greeted, NetworkEvent};
+
+/// Messages of peers that wait for an actor; who sends more is read later.
+const WAITING_MAX: usize = 1024;
+/// Greetings that are checked at once.
+const GREETINGS_MAX: usize = 64;
+
+/// For which part of a node a message is. Numbers are on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Tag {
+    /// Between replicas.
+    Ledger = 1,
+    /// Between memberships.
+    Membership = 2,
+    /// Where members can be reached.
+    Contacts = 3,
+    /// Certificates, and their renewal.
+    Papers = 6,
+}
+
+impl Tag {
+    /// The number on the wire. 4 is for pulled ledgers, 5 for bodies.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+
+    fn of(number: u8) -> Option<Self> {
+        [Self::Ledger, Self::Membership, Self::Contacts, Self::Papers]
+            .into_iter()
+            .find(|tag| tag.number() == number)
+    }
+}
+
+/// What the switchboard is started with.
+pub struct SwitchboardArguments {
+    /// What the network tells.
+    pub events: mpsc::Receiver<NetworkEvent>,
+    /// For ledgers and certificates.
+    pub ledger: ActorRef<LedgerMessage>,
+    /// For everything else.
+    pub membership: ActorRef<MembershipMessage>,
+}
+
+/// Everything that the switchboard can be told.
+#[derive(Debug)]
+pub enum SwitchboardMessage {
+    /// From its task: the network tells nothing any more.
+    Ended,
+    /// From the watchdog.
+    Ping(RpcReplyPort<()>),
+}
+
+/// Owns the task that reads the network's events. Spawn it without a name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SwitchboardActor;
+
+/// Ends the task with the actor.
+#[derive(Debug)]
+pub struct SwitchboardState(AbortHandle);
+
+impl Drop for SwitchboardState {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Actor for SwitchboardActor {
+    type Msg = SwitchboardMessage;
+    type State = SwitchboardState;
+    type Arguments = SwitchboardArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<SwitchboardMessage>,
+        arguments: SwitchboardArguments,
+    ) -> Result<SwitchboardState, ActorProcessingErr> {
+        let board = Board {
+            ledger: arguments.ledger,
+            membership: arguments.membership,
+            members: BTreeMap::new(),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+        };
+        let task = tokio::spawn(async move {
+            board.run(arguments.events).await;
+            // An actor that is gone needs no telling.
+            let _ = myself.cast(SwitchboardMessage::Ended);
+        });
+        Ok(SwitchboardState(task.abort_handle()))
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<SwitchboardMessage>,
+        message: SwitchboardMessage,
+        _: &mut SwitchboardState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            SwitchboardMessage::Ended => Err("the network tells nothing any more".into()),
+            SwitchboardMessage::Ping(answer) => {
+                // The watchdog waits no longer than it does.
+                let _ = answer.send(());
+                Ok(())
+            }
+        }
+    }
+}
+
+type Checked = (NodeId, Option<Arc<Credentials>>, oneshot::Sender<Admission>);
+
+struct Board {
+    ledger: ActorRef<LedgerMessage>,
+    membership: ActorRef<MembershipMessage>,
+    /// Who was admitted; who never came up stays until its place is needed.
+    members: BTreeMap<NodeId, Arc<Credentials>>,
+    waiting: Arc<Semaphore>,
+}
+
+/// Admitted members that are remembered: more than a manager has links.
+const MEMBERS_MAX: usize = 65_536;
+
+impl Board {
+    async fn run(mut self, mut events: mpsc::Receiver<NetworkEvent>) {
+        let mut checks: FuturesUnordered<BoxFuture<'static, Checked>> = FuturesUnordered::new();
+        loop {
+            let room = checks.len() < GREETINGS_MAX;
+            tokio::select! {
+                Some((peer, member, answer)) = checks.next() => self.checked(peer, member, answer),
+                event = events.recv(), if room => match event {
+                    Some(NetworkEvent::Greeted(greeted)) => checks.push(self.check(*greeted)),
+                    Some(event) => self.hand_on(event).await,
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn check(&self, greeted: Greeted) -> BoxFuture<'static, Checked> {
+        let ledger = self.ledger.clone();
+        let shown = Shown {
+            peer: greeted.peer,
+            sign: greeted.sign_key,
+            seal: greeted.seal_key,
+            greeting: greeted.greeting,
+        };
+        let admission = greeted.answer;
+        Box::pin(async move {
+            let peer = shown.peer;
+            let (answer, answered) = oneshot::channel();
+            let asked = ledger.cast(LedgerMessage::Recognise { shown, answer });
+            let member = match asked {
+                Ok(()) => answered.await.ok().flatten(),
+                Err(_) => None,
+            };
+            (peer, member, admission)
+        })
+    }
+
+    fn checked(
+        &mut self,
+        peer: NodeId,
+        member: Option<Arc<Credentials>>,
+        answer: oneshot::Sender<Admission>,
+    ) {
+        let said = match member {
+            Some(member) => {
+                if self.members.len() >= MEMBERS_MAX {
+                    self.members.pop_first();
+                }
+                self.members.insert(peer, member);
+                Admission::Admit
+            }
+            None => Admission::Refuse,
+        };
+        // Whoever broke off meanwhile needs no answer.
+        let _ = answer.send(said);
+    }
+
+    /// To an actor of the same crew: one that is gone ends this as well.
+    fn tell_ledger(&self, message: LedgerMessage) {
+        let _ = self.ledger.cast(message);
+    }
+
+    fn tell_membership(&self, message: MembershipMessage) {
+        let _ = self.membership.cast(message);
+    }
+
+    async fn hand_on(&mut self, event: NetworkEvent) {
+        match event {
+            NetworkEvent::Up { peer, path, .. } => {
+                let Some(credentials) = self.members.get(&peer).map(Arc::clone) else {
+                    tracing::error!(%peer, "a link is up with somebody who was not admitted");
+                    return;
+                };
+                let own = credentials.own();
+                let linked = MembershipMessage::Linked {
+                    peer,
+                    is_manager: own.rank == Rank::Manager,
+                    key: own.keys.sign,
+                    path,
+                };
+                self.tell_ledger(LedgerMessage::PeerUp { peer, credentials });
+                self.tell_membership(linked);
+            }
+            NetworkEvent::Down { peer, reason } => {
+                tracing::debug!(%peer, %reason, "a link is over");
+                self.tell_ledger(LedgerMessage::PeerDown { peer });
+                self.tell_membership(MembershipMessage::Unlinked { peer });
+            }
+            NetworkEvent::Frame { peer, tag, bytes } => self.frame(peer, tag, bytes).await,
+            NetworkEvent::JoinAsked { bytes, answer } => {
+                self.tell_ledger(LedgerMessage::JoinAsked { bytes, answer });
+            }
+            NetworkEvent::Malformed { peer, what, .. } => {
+                tracing::warn!(?peer, what, "somebody sent what nobody may send");
+            }
+            NetworkEvent::KeyEpoch { peer, epoch, .. } => {
+                tracing::trace!(%peer, epoch, "a link has another key");
+            }
+            // Nothing of this build asks in the first message, or opens streams.
+            NetworkEvent::Early { .. } | NetworkEvent::Bulk { .. } => {}
+            NetworkEvent::Greeted(_) => {}
+            event => {
+                if let Some(message) = MembershipMessage::of_network(event) {
+                    self.tell_membership(message);
+                }
+            }
+        }
+    }
+
+    async fn frame(&self, from: NodeId, tag: u8, bytes: Vec<u8>) {
+        // Where actors are behind, peers are read no faster.
+        let Ok(permit) = Arc::clone(&self.waiting).acquire_owned().await else {
+            return;
+        };
+        match Tag::of(tag) {
+            Some(Tag::Ledger) => self.tell_ledger(LedgerMessage::Received {
+                from,
+                bytes,
+                permit,
+            }),
+            Some(Tag::Papers) => self.tell_ledger(LedgerMessage::Papers {
+                from,
+                bytes,
+                permit,
+            }),
+            Some(Tag::Membership) => self.tell_membership(MembershipMessage::Received {
+                from,
+                bytes,
+                permit,
+            }),
+            Some(Tag::Contacts) => self.tell_membership(MembershipMessage::Contacts {
+                from,
+                bytes,
+                permit,
+            }),
+            // A later build's: what it says there is for later builds.
+            None => {}
+        }
+    }
+}
