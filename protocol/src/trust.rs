@@ -7,6 +7,7 @@ pub mod enrolment;
 pub mod fold;
 pub mod invite;
 pub mod record;
+pub mod roll;
 pub mod root;
 pub mod statement;
 pub mod steward;
