@@ -8,6 +8,7 @@ use regatta_protocol::ident::{FleetId, Hash};
 use regatta_protocol::machine::Millis;
 use regatta_protocol::trust::certificate::{Certificate, KeySignature, SignedCertificate};
 use regatta_protocol::trust::enrolment::Enrolment;
+use regatta_protocol::trust::enrolment::change::{Forget, GivenInvite, Relabel};
 use regatta_protocol::trust::invite::join::SignedJoin;
 use regatta_protocol::trust::record::Record;
 use regatta_protocol::trust::root::{KeySet, RootChain, RootDocument, SignedRoot};
@@ -22,6 +23,9 @@ pub fn run(bytes: &[u8]) {
     reads_back::<Verdict>(bytes);
     reads_back::<Verdicts>(bytes);
     reads_back::<Enrolment>(bytes);
+    reads_back::<Relabel>(bytes);
+    reads_back::<Forget>(bytes);
+    reads_back::<GivenInvite>(bytes);
     reads_back::<SignedJoin>(bytes);
     if let Ok(statement) = codec::decode::<Statement>(bytes) {
         assert_eq!(codec::encode(&statement), bytes);

@@ -8,6 +8,7 @@ pub mod fold;
 pub mod founding;
 pub mod invite;
 pub mod record;
+pub mod roll;
 pub mod root;
 pub mod statement;
 pub mod steward;

@@ -10,6 +10,8 @@ mod feeding;
 mod fixture;
 #[path = "fold/golden.rs"]
 mod golden;
+#[path = "fold/harbour.rs"]
+mod harbour;
 #[path = "fold/history.rs"]
 mod history;
 #[path = "fold/invites.rs"]
@@ -20,6 +22,8 @@ mod orders;
 mod powers;
 #[path = "fold/riding.rs"]
 mod riding;
+#[path = "fold/rolls.rs"]
+mod rolls;
 #[path = "fold/roots.rs"]
 mod roots;
 #[path = "fold/scenarios.rs"]

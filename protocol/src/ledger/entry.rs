@@ -109,7 +109,17 @@ impl EntryKind {
         code: 11,
         critical: false,
     };
-    const KNOWN_MAX: u16 = 11;
+    /// A device's labels change: `managers`.
+    pub const RELABEL: Self = Self {
+        code: 12,
+        critical: false,
+    };
+    /// A device is gone for good: `managers`.
+    pub const FORGET: Self = Self {
+        code: 13,
+        critical: false,
+    };
+    const KNOWN_MAX: u16 = 13;
 
     /// Whether this build knows what such an entry says.
     #[must_use]

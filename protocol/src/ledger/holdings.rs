@@ -1,6 +1,7 @@
 //! All that a node holds of the gossiped ledgers, and what follows from it: a pure function of the
 //! entries and of reference time, kept up as they come.
 
+mod enrolled;
 mod restored;
 mod wraps;
 
@@ -18,7 +19,7 @@ use crate::limits::{FORKED_ENTRIES_MAX, HOLD_AHEAD_MS};
 use crate::machine::Millis;
 use crate::trust::certificate::Capability;
 use crate::trust::counting::{self, Forks, Marks};
-use crate::trust::enrolment::{Enrolments, HeldEnrolment};
+use crate::trust::enrolment::Enrolments;
 use crate::trust::fold::{self, Judgement};
 use crate::trust::record::Record;
 
@@ -130,13 +131,6 @@ impl Holdings {
     #[must_use]
     pub fn shelf(&self) -> &Shelf {
         &self.shelf
-    }
-
-    /// Whether an enrolment counts; as of the last [`Self::settle`].
-    #[must_use]
-    pub fn enrolled(&self, held: &HeldEnrolment) -> bool {
-        self.counts(&held.ledger, held.link)
-            && !fold::is_held(held.stamp.wall, self.behind.reference)
     }
 
     /// Whether privileged acts must wait for a newer build.

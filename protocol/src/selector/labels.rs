@@ -53,6 +53,23 @@ impl Labels {
         self.add(key, value)
     }
 
+    /// Gives a key a value, another than it had or its first.
+    ///
+    /// # Errors
+    /// When the key is reserved, or is new and there are as many as there may be.
+    pub fn set(&mut self, key: Name, value: Name) -> Result<(), LabelsError> {
+        match self.0.get_mut(&key) {
+            Some(there) if key.as_str() != LABEL_NAME => *there = value,
+            _ => self.insert(key, value)?,
+        }
+        Ok(())
+    }
+
+    /// Takes a label away; whether it was there.
+    pub fn remove(&mut self, key: &Name) -> bool {
+        self.0.remove(key).is_some()
+    }
+
     /// Labels of these pairs.
     ///
     /// # Errors

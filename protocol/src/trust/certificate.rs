@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::codec::{self, Bytes, DecodeError, Name, Wire};
+use crate::crypto::channel::GREETING_BYTES_MAX;
 use crate::crypto::seal::BoxKey;
 use crate::crypto::sign::{PublicKey, Signature};
 use crate::ident::{Hash, NodeId, Serial};
@@ -162,6 +163,10 @@ pub struct NodeKeys {
     pub seal: BoxKey,
 }
 
+/// A certificate's bytes, of which a greeting is full: around them are its version, two lengths of
+/// lists and the length of the bytes, and one signature.
+const PRESENTED_BYTES_MAX: usize = GREETING_BYTES_MAX - 1 - 3 * 8 - 65;
+
 /// What is signed: a node's id and keys, its name and labels, and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
@@ -217,7 +222,13 @@ impl SignedCertificate {
     /// Its name.
     #[must_use]
     pub fn serial(&self) -> Serial {
-        Serial(Hash::of(&self.bytes).half())
+        Self::serial_of(&self.bytes)
+    }
+
+    /// The name of the certificate with these bytes, whether it is signed or not.
+    #[must_use]
+    pub fn serial_of(bytes: &[u8]) -> Serial {
+        Serial(Hash::of(bytes).half())
     }
 
     /// What it says; its signatures are for [`crate::trust::fold`] to check.
@@ -270,6 +281,31 @@ pub enum IssueError {
 }
 
 impl Certificate {
+    /// Whether its holder may admit devices with these labels, and renew, relabel and forget them.
+    #[must_use]
+    pub fn may_enrol(&self, labels: &Labels) -> bool {
+        let mut grants = self.grants.iter();
+        grants.any(|grant| {
+            grant.capability == Capability::DeviceEnrol && grant.selector.matches(labels)
+        })
+    }
+
+    /// The same with other labels.
+    #[must_use]
+    pub fn with_labels(&self, labels: &Labels) -> Self {
+        Self {
+            labels: labels.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether it can be shown in a greeting, once one key signed it. What cannot be shown opens no
+    /// channel, so no device gets such a one.
+    #[must_use]
+    pub fn is_presentable(&self) -> bool {
+        codec::encoded_len(self) <= PRESENTED_BYTES_MAX
+    }
+
     /// Whether the holder of `issuer` may sign this: lower, narrower, shorter.
     ///
     /// # Errors
@@ -282,15 +318,14 @@ impl Certificate {
                 subject,
             });
         }
-        let needed = if subject == Rank::Device {
-            Capability::DeviceEnrol
+        let (needed, has) = if subject == Rank::Device {
+            (Capability::DeviceEnrol, issuer.may_enrol(&self.labels))
         } else {
-            Capability::Delegate
+            let mut grants = issuer.grants.iter();
+            let has = grants.any(|grant| grant.capability == Capability::Delegate);
+            (Capability::Delegate, has)
         };
-        if !issuer.grants.iter().any(|grant| {
-            grant.capability == needed
-                && (subject != Rank::Device || grant.selector.matches(&self.labels))
-        }) {
+        if !has {
             return Err(IssueError::Capability { subject, needed });
         }
         let wider = |grant: &&Grant| !issuer.grants.iter().any(|own| grant.is_within(own));

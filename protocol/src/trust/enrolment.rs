@@ -1,16 +1,21 @@
-//! Devices enrolled, invites given and used: what the managers' ledgers add up to.
+//! Devices enrolled and what was said of them since, invites given and used: what the managers'
+//! ledgers add up to.
+
+pub mod change;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Stamp;
-use crate::codec::{self, Name, Wire};
+use crate::codec::{self, Bytes, Name, Wire};
 use crate::crypto::sign::PublicKey;
 use crate::ident::{Hash, NodeId, Serial};
 use crate::ledger::chain::LinkId;
 use crate::ledger::entry::{Entry, EntryKind, LedgerId};
-use crate::limits::ENTRY_HEADER_BYTES_MAX;
+use crate::limits::CERTIFICATE_BYTES_MAX;
+use crate::trust::certificate::{Certificate, Rank, SignedCertificate};
+use crate::trust::enrolment::change::{Change, Forget, GivenInvite, HeldChange, HeldInvite};
 use crate::trust::record::content;
 use crate::trust::verdict::InviteId;
 
@@ -21,86 +26,211 @@ pub struct Enrolment {
     pub invite: InviteId,
     /// How often the invite may be used.
     pub uses: u32,
-    /// The device's key, against which its certificate is renewed.
-    pub key: PublicKey,
-    /// The device's id.
-    pub node: NodeId,
-    /// The certificate that it got.
-    pub serial: Serial,
-    /// What it is called.
-    pub name: Name,
+    /// The certificate as it was admitted, without its signatures: who the device is, and the keys
+    /// against which it is renewed. The root signs a manager's later, over these very bytes.
+    pub certificate: Bytes,
+    /// The device whose place it takes.
+    pub replaces: Option<NodeId>,
 }
 
 impl Wire for Enrolment {
     const VERSION: u8 = 1;
-    const BYTES_MAX: usize = ENTRY_HEADER_BYTES_MAX;
+    const BYTES_MAX: usize = CERTIFICATE_BYTES_MAX + 64;
     const WHAT: &'static str = "enrolment";
+}
+
+/// What orders all that managers' ledgers say, on every node alike: when, by whom, and the entry.
+pub type Age = (Stamp, NodeId, Hash);
+
+/// Where something was written, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Its ledger.
+    pub ledger: LedgerId,
+    /// Its link there.
+    pub link: LinkId,
+    /// When.
+    pub stamp: Stamp,
+    /// The entry's hash.
+    pub entry: Hash,
+}
+
+impl Written {
+    fn of(entry: &Entry, link: LinkId) -> Self {
+        Self {
+            ledger: entry.header.ledger,
+            link,
+            stamp: entry.header.stamp,
+            entry: entry.hash,
+        }
+    }
+
+    /// What orders it among others.
+    #[must_use]
+    pub fn age(&self) -> Age {
+        (self.stamp, self.ledger.author, self.entry)
+    }
 }
 
 /// An enrolment, and where it stands.
 #[derive(Clone, Debug)]
 pub struct HeldEnrolment {
-    /// Its ledger.
-    pub ledger: LedgerId,
-    /// Its link there.
-    pub link: LinkId,
-    /// When it was written.
-    pub stamp: Stamp,
-    /// The entry's hash.
-    pub entry: Hash,
+    /// Where it stands.
+    pub written: Written,
     /// What it says.
     pub enrolment: Enrolment,
+    /// The certificate in it.
+    pub certificate: Certificate,
+    /// The certificate's name.
+    pub serial: Serial,
 }
 
-/// All enrolments. Which of them count, whoever asks says: [`crate::ledger::holdings::Holdings::enrolled`].
+/// What the managers' ledgers say. What of it counts, whoever asks says:
+/// [`crate::ledger::holdings::Holdings::enrolled`].
 #[derive(Clone, Debug, Default)]
 pub struct Enrolments {
-    by_invite: BTreeMap<InviteId, Vec<HeldEnrolment>>,
-    by_node: BTreeMap<NodeId, BTreeSet<InviteId>>,
+    /// In the order in which they came; the others below name their places here.
+    held: Vec<HeldEnrolment>,
+    by_invite: BTreeMap<InviteId, BTreeMap<Age, usize>>,
+    by_node: BTreeMap<NodeId, BTreeMap<Age, usize>>,
+    by_name: BTreeMap<Name, BTreeSet<NodeId>>,
+    by_replaced: BTreeMap<NodeId, BTreeMap<Age, usize>>,
+    changes: BTreeMap<NodeId, BTreeMap<Age, HeldChange>>,
+    given: BTreeMap<InviteId, BTreeMap<Age, HeldInvite>>,
 }
 
 impl Enrolments {
-    /// Notes an appended entry.
+    /// Notes an appended entry. What does not decode is passed over.
     pub fn take(&mut self, entry: &Entry, link: LinkId) {
-        if entry.header.kind.code != EntryKind::ENROLMENT.code {
-            return;
-        }
         let Some(bytes) = content(entry) else { return };
+        let written = Written::of(entry, link);
+        let code = entry.header.kind.code;
+        if code == EntryKind::ENROLMENT.code {
+            self.take_enrolment(bytes, written);
+        } else if code == EntryKind::RELABEL.code
+            && let Ok(relabel) = codec::decode(bytes)
+        {
+            self.take_change(Change::Relabel(relabel), written);
+        } else if code == EntryKind::FORGET.code
+            && let Ok(forget) = codec::decode::<Forget>(bytes)
+        {
+            self.take_change(Change::Forget(forget), written);
+        } else if code == EntryKind::INVITE.code
+            && let Ok(GivenInvite { invite }) = codec::decode(bytes)
+            && let Ok(terms) = invite.decode()
+        {
+            let of_invite = self.given.entry(invite.id()).or_default();
+            let held = HeldInvite {
+                written,
+                invite,
+                terms,
+            };
+            of_invite.insert(written.age(), held);
+        }
+    }
+
+    fn take_enrolment(&mut self, bytes: &[u8], written: Written) {
         let Ok(enrolment) = codec::decode::<Enrolment>(bytes) else {
             return;
         };
-        let invites = self.by_node.entry(enrolment.node).or_default();
-        invites.insert(enrolment.invite);
-        let held = HeldEnrolment {
-            ledger: entry.header.ledger,
-            link,
-            stamp: entry.header.stamp,
-            entry: entry.hash,
-            enrolment,
+        let Ok(certificate) = codec::decode::<Certificate>(&enrolment.certificate) else {
+            return;
         };
-        let uses = self.by_invite.entry(held.enrolment.invite).or_default();
-        let place = uses.partition_point(|other| other.age() < held.age());
-        uses.insert(place, held);
+        let (age, place) = (written.age(), self.held.len());
+        let of_invite = self.by_invite.entry(enrolment.invite).or_default();
+        of_invite.insert(age, place);
+        let of_node = self.by_node.entry(certificate.node).or_default();
+        of_node.insert(age, place);
+        let of_name = self.by_name.entry(certificate.name.clone()).or_default();
+        of_name.insert(certificate.node);
+        if let Some(replaced) = enrolment.replaces {
+            let of_replaced = self.by_replaced.entry(replaced).or_default();
+            of_replaced.insert(age, place);
+        }
+        let serial = SignedCertificate::serial_of(&enrolment.certificate);
+        self.held.push(HeldEnrolment {
+            written,
+            enrolment,
+            certificate,
+            serial,
+        });
     }
 
-    /// The latest enrolment of a device: its key is the one against which it is renewed.
+    fn take_change(&mut self, change: Change, written: Written) {
+        let of_node = self.changes.entry(change.node()).or_default();
+        of_node.insert(written.age(), HeldChange { written, change });
+    }
+
+    /// Every node of an enrolment, whether that counts or not.
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeId> {
+        self.by_node.keys()
+    }
+
+    /// The nodes of enrolments, counting or not, that bear a name.
+    pub fn bearing(&self, name: &Name) -> impl Iterator<Item = &NodeId> {
+        self.by_name.get(name).into_iter().flatten()
+    }
+
+    /// The latest enrolment of a device: its keys are those against which it is renewed. What a
+    /// manager's invite brought in takes the place of no device's: anybody may write that down.
     #[must_use]
     pub fn of_node(
         &self,
         node: &NodeId,
         counts: impl Fn(&HeldEnrolment) -> bool,
     ) -> Option<&HeldEnrolment> {
-        let invites = self.by_node.get(node).into_iter().flatten();
-        invites
-            .flat_map(|invite| self.of_invite(invite))
-            .filter(|held| held.enrolment.node == *node && counts(held))
-            .max_by_key(|held| held.age())
+        let counting = self
+            .at(self.by_node.get(node))
+            .rev()
+            .filter(|held| counts(held));
+        let mut latest = None;
+        for held in counting {
+            if held.certificate.rank != Rank::Manager {
+                return Some(held);
+            }
+            latest = latest.or(Some(held));
+        }
+        latest
     }
 
     /// Every enrolment under an invite, earliest first.
-    #[must_use]
-    pub fn of_invite(&self, invite: &InviteId) -> &[HeldEnrolment] {
-        self.by_invite.get(invite).map_or(&[], Vec::as_slice)
+    pub fn of_invite(
+        &self,
+        invite: &InviteId,
+    ) -> impl DoubleEndedIterator<Item = &HeldEnrolment> + Clone {
+        self.at(self.by_invite.get(invite))
+    }
+
+    /// Every node in whose place another was to come.
+    pub fn replaced(&self) -> impl Iterator<Item = &NodeId> {
+        self.by_replaced.keys()
+    }
+
+    /// Every enrolment that takes the place of a node, earliest first.
+    pub fn replacing(&self, node: &NodeId) -> impl DoubleEndedIterator<Item = &HeldEnrolment> {
+        self.at(self.by_replaced.get(node))
+    }
+
+    /// What was said of a node, earliest first.
+    pub fn changes_of(&self, node: &NodeId) -> impl DoubleEndedIterator<Item = &HeldChange> {
+        self.changes
+            .get(node)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+    }
+
+    /// Each invite that was given, by all who wrote it down, earliest first.
+    pub fn given(&self) -> impl Iterator<Item = (&InviteId, impl Iterator<Item = &HeldInvite>)> {
+        let given = self.given.iter();
+        given.map(|(invite, held)| (invite, held.values()))
+    }
+
+    fn at<'a>(
+        &'a self,
+        places: Option<&'a BTreeMap<Age, usize>>,
+    ) -> impl DoubleEndedIterator<Item = &'a HeldEnrolment> + Clone {
+        let places = places.into_iter().flat_map(BTreeMap::values);
+        places.filter_map(|place| self.held.get(*place))
     }
 
     /// Whether an invite has a use left, or has been used by this very key: the same device may
@@ -113,8 +243,8 @@ impl Enrolments {
         key: &PublicKey,
         counts: impl Fn(&HeldEnrolment) -> bool,
     ) -> bool {
-        let used = self.of_invite(invite).iter().filter(|held| counts(held));
-        let keys: BTreeSet<&PublicKey> = used.map(|held| &held.enrolment.key).collect();
+        let used = self.of_invite(invite).filter(|held| counts(held));
+        let keys: BTreeSet<&PublicKey> = used.map(HeldEnrolment::key).collect();
         keys.contains(key) || keys.len() < usize::try_from(uses).unwrap_or(usize::MAX)
     }
 
@@ -123,29 +253,47 @@ impl Enrolments {
     #[must_use]
     pub fn contested(&self, counts: impl Fn(&HeldEnrolment) -> bool) -> Vec<&HeldEnrolment> {
         let mut contested = Vec::new();
-        for uses in self.by_invite.values() {
-            let uses: Vec<&HeldEnrolment> = uses.iter().filter(|held| counts(held)).collect();
-            let mut keys: Vec<&PublicKey> = Vec::new();
-            for held in &uses {
-                if !keys.contains(&&held.enrolment.key) {
-                    keys.push(&held.enrolment.key);
-                }
-            }
-            let allowed = uses.iter().map(|held| held.enrolment.uses).min();
-            let allowed = usize::try_from(allowed.unwrap_or(0)).unwrap_or(usize::MAX);
-            if keys.len() <= allowed {
-                continue;
-            }
-            let undoubted = &keys[..allowed.saturating_sub(1)];
-            let doubted = |held: &&&HeldEnrolment| !undoubted.contains(&&held.enrolment.key);
-            contested.extend(uses.iter().filter(doubted).copied());
+        for invite in self.by_invite.keys() {
+            contested.extend(self.contested_of(invite, &counts));
         }
         contested
+    }
+
+    /// Of the enrolments under one invite those that are contested.
+    pub(crate) fn contested_of(
+        &self,
+        invite: &InviteId,
+        counts: impl Fn(&HeldEnrolment) -> bool,
+    ) -> Vec<&HeldEnrolment> {
+        let used = self.of_invite(invite).filter(|held| counts(held));
+        let uses: Vec<&HeldEnrolment> = used.collect();
+        let allowed = uses.iter().map(|held| held.enrolment.uses).min();
+        let allowed = usize::try_from(allowed.unwrap_or(0)).unwrap_or(usize::MAX);
+        let mut keys: BTreeSet<&PublicKey> = BTreeSet::new();
+        let mut undoubted: BTreeSet<&PublicKey> = BTreeSet::new();
+        for held in &uses {
+            if keys.insert(held.key()) && keys.len() < allowed {
+                undoubted.insert(held.key());
+            }
+        }
+        if keys.len() <= allowed {
+            return Vec::new();
+        }
+        let doubted = |held: &&HeldEnrolment| !undoubted.contains(held.key());
+        uses.into_iter().filter(doubted).collect()
     }
 }
 
 impl HeldEnrolment {
-    fn age(&self) -> (Stamp, NodeId, Hash) {
-        (self.stamp, self.ledger.author, self.entry)
+    /// The device's key.
+    #[must_use]
+    pub fn key(&self) -> &PublicKey {
+        &self.certificate.keys.sign
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.certificate.node
     }
 }

@@ -5,9 +5,9 @@ pub mod token;
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{self, Bytes, DecodeError, Wire};
+use crate::codec::{self, Bytes, DecodeError, Name, Wire};
 use crate::crypto::sign::{Context, PublicKey, Sign, Signature, Verify};
-use crate::ident::{FleetId, Hash, Serial};
+use crate::ident::{FleetId, Hash, NodeId, Serial};
 use crate::machine::Millis;
 use crate::selector::Labels;
 use crate::trust::certificate::{Grant, Issuer, KeySignature, Rank};
@@ -33,6 +33,10 @@ pub struct InviteTerms {
     pub not_after: Millis,
     /// Who signs it.
     pub issuer: Issuer,
+    /// What the joiner is called; else what it asks for.
+    pub name: Option<Name>,
+    /// The device whose place the joiner takes: a new board of it.
+    pub replaces: Option<NodeId>,
 }
 
 impl Wire for InviteTerms {

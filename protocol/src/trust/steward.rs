@@ -12,6 +12,7 @@ use crate::ledger::replica::author::Draft;
 use crate::limits::{BODY_CARRIED_BYTES_MAX, DAY_MS, TESTIMONY_RENEWAL_MS_MAX};
 use crate::machine::Millis;
 use crate::trust::certificate::{Capability, Certificate};
+use crate::trust::roll::Roll;
 use crate::trust::statement::Statement;
 use crate::trust::verdict::{JudgedLedger, Ruling, Subject, Verdict, Verdicts};
 
@@ -83,7 +84,7 @@ impl Steward {
             };
         }
         let mut drafts = self.carry(holdings);
-        let mut verdicts = self.stop_contested(holdings, own);
+        let mut verdicts = stops(holdings, own);
         verdicts.extend(self.testimony(holdings, now, done));
         drafts.extend(pack(verdicts));
         Duties { drafts, notices }
@@ -116,40 +117,6 @@ impl Steward {
             }
         }
         drafts
-    }
-
-    /// Devices that used an invite which was for fewer, and that nobody judged yet.
-    fn stop_contested(&self, holdings: &Holdings, own: &Certificate) -> Vec<Verdict> {
-        let mut grants = own.grants.iter();
-        if !grants.any(|grant| grant.capability == Capability::Stop) {
-            return Vec::new();
-        }
-        let judged: BTreeSet<NodeId> = holdings
-            .judgement()
-            .in_force
-            .values()
-            .filter_map(|subject| match subject {
-                Subject::Holder { node, .. } => Some(*node),
-                Subject::Invite(_) => None,
-            })
-            .collect();
-        let contested = holdings
-            .enrolments()
-            .contested(|held| holdings.enrolled(held));
-        let devices: BTreeMap<NodeId, Serial> = contested
-            .iter()
-            .map(|held| (held.enrolment.node, held.enrolment.serial))
-            .filter(|(node, _)| !judged.contains(node))
-            .collect();
-        let stop = |(node, serial)| Verdict {
-            subject: Subject::Holder { serial, node },
-            ruling: Ruling::Stopped,
-            ledgers: Vec::new(),
-            replaces: Vec::new(),
-            until: None,
-            reason: "its invite was used more often than it allows".to_owned(),
-        };
-        devices.into_iter().map(stop).collect()
     }
 
     /// Testimony on peers: daily for heads that moved, once after a lapse, and with a renewal where
@@ -234,6 +201,43 @@ impl Steward {
             })
             .collect()
     }
+}
+
+/// Devices that used an invite which was for fewer, and devices in whose place another came: those
+/// that nobody judged yet.
+fn stops(holdings: &Holdings, own: &Certificate) -> Vec<Verdict> {
+    let mut grants = own.grants.iter();
+    if !grants.any(|grant| grant.capability == Capability::Stop) {
+        return Vec::new();
+    }
+    let in_force = holdings.judgement().in_force.values();
+    let judged: BTreeSet<NodeId> = in_force
+        .filter_map(|subject| match subject {
+            Subject::Holder { node, .. } => Some(*node),
+            Subject::Invite(_) => None,
+        })
+        .collect();
+    let replaced = Roll::of(holdings).to_stop().into_iter();
+    let mut devices: BTreeMap<NodeId, (Serial, String)> = replaced
+        .map(|(old, by)| (old.node, (old.serial, format!("replaced by {by}"))))
+        .collect();
+    let contested = holdings
+        .enrolments()
+        .contested(|held| holdings.enrolled(held));
+    for held in contested {
+        let reason = "its invite was used more often than it allows";
+        devices.insert(held.node(), (held.serial, reason.to_owned()));
+    }
+    devices.retain(|node, _| !judged.contains(node));
+    let stop = |(node, (serial, reason))| Verdict {
+        subject: Subject::Holder { serial, node },
+        ruling: Ruling::Stopped,
+        ledgers: Vec::new(),
+        replaces: Vec::new(),
+        until: None,
+        reason,
+    };
+    devices.into_iter().map(stop).collect()
 }
 
 /// The ends of what counts of a ledger, in order. One that saw no end of a branch sees where its

@@ -15,6 +15,7 @@ use regatta_protocol::trust::certificate::{
     Capability, Certificate, Grant, Issuer, KeySignature, NodeKeys, Rank, SignedCertificate, Window,
 };
 use regatta_protocol::trust::enrolment::Enrolment;
+use regatta_protocol::trust::enrolment::change::{Forget, GivenInvite, Relabel};
 use regatta_protocol::trust::invite::join::{JoinRequest, SignedJoin};
 use regatta_protocol::trust::invite::{InviteTerms, SignedInvite};
 use regatta_protocol::trust::root::{KeySet, RootDocument, SignedRoot};
@@ -275,10 +276,13 @@ fn invites_enrolments_and_times() {
         uses: 2,
         not_after: Millis(3),
         issuer: Issuer::Root(1),
+        name: Some(name("buoy")),
+        replaces: Some(NodeId([0x22; 16])),
     };
     golden(
         &terms,
-        "01 cc*32 55*32 00*4 01 00*7 04 00*7 7369746505 00*7 6f73616b61 00*8 0200000003 00*11 01000000",
+        "01 cc*32 55*32 00*4 01 00*7 04 00*7 7369746505 00*7 6f73616b61 00*8 0200000003 00*11 \
+            010000000104 00*7 62756f7901 22*16",
     );
     let invite = SignedInvite {
         bytes: vec![1, 2].into(),
@@ -302,15 +306,25 @@ fn invites_enrolments_and_times() {
     let enrolment = Enrolment {
         invite: InviteId(Serial([0x99; 16])),
         uses: 1,
-        key: PublicKey(Hash([0x55; 32])),
+        certificate: vec![1, 2].into(),
+        replaces: Some(NodeId([0x22; 16])),
+    };
+    golden(&enrolment, "01 99*16 0100000002 00*7 010201 22*16");
+    let relabel = Relabel {
         node: NodeId([0x22; 16]),
-        serial: Serial([0x33; 16]),
-        name: name("buoy"),
+        set: vec![(name("site"), name("osaka"))],
+        remove: vec![name("dock")],
     };
     golden(
-        &enrolment,
-        "01 99*16 01000000 55*32 22*16 33*16 04 00*7 62756f79",
+        &relabel,
+        "01 22*16 01 00*7 04 00*7 7369746505 00*7 6f73616b6101 00*7 04 00*7 646f636b",
     );
+    let node = NodeId([0x22; 16]);
+    golden(&Forget { node }, "01 22*16");
+    let given = GivenInvite {
+        invite: request.invite,
+    };
+    golden(&given, "0102 00*7 010201 00*7 03 d1*32 d2*32");
     let claim = TimeClaim {
         by: NodeId([0x22; 16]),
         serial: Serial([0x33; 16]),

@@ -2,17 +2,18 @@
 
 use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::codec;
-use regatta_protocol::crypto::sign::PublicKey;
-use regatta_protocol::ident::{Hash, Serial};
+use regatta_protocol::ident::{NodeId, Serial};
 use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerKind};
 use regatta_protocol::limits::DAY_MS;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::prng::Prng;
 use regatta_protocol::trust::enrolment::Enrolment;
+use regatta_protocol::trust::enrolment::change::{Forget, Relabel};
 use regatta_protocol::trust::statement::Statement;
 use regatta_protocol::trust::verdict::{InviteId, Ruling, Subject, VerdictId};
 
 use crate::fixture::{Fixture, Hand, cheap, day, device, good, name, revision, stopped, verdict};
+use crate::harbour::device_certificate;
 
 /// What some fleet wrote.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl Script {
         self.now = self.now.plus(self.prng.below(2 * DAY_MS));
         let at = self.stamp();
         let who = self.pick_hand();
-        match self.prng.below(16) {
+        match self.prng.below(17) {
             0..=2 => self.revise(who, at),
             3..=5 => self.testify(who, at),
             6 | 7 => self.order(who, at),
@@ -88,6 +89,7 @@ impl Script {
             }
             13 => self.rotate(who, at),
             14 => self.enrol(who, at),
+            15 => self.change(who, at),
             _ => {
                 // Lost its disk: it begins at number one again.
                 self.hands[who].heads.clear();
@@ -138,7 +140,7 @@ impl Script {
         let subject = match self.prng.below(4) {
             0 => Subject::Invite(InviteId(Serial([60; 16]))),
             1 => self.hands[0].subject(),
-            number => device(50 + number as u8),
+            number => device(if number == 2 { 52 } else { 91 }),
         };
         let of = self.verdicts.clone();
         let mut order = stopped(subject, Vec::new());
@@ -198,18 +200,42 @@ impl Script {
         self.hands.push(hand);
     }
 
+    /// An invite for one, used by three devices, of which one may come in another's place.
     fn enrol(&mut self, who: usize, at: Millis) {
-        let key = self.prng.below(3) as u8;
+        let number = 90 + self.prng.below(3) as u8;
+        let labels = [("site", "osaka")];
+        let certificate = device_certificate(number, &self.hands[who], &labels);
+        let replaced = 90 + self.prng.below(12) as u8;
         let enrolment = Enrolment {
             invite: InviteId(Serial([60; 16])),
-            uses: 1,
-            key: PublicKey(Hash([90 + key; 32])),
-            node: regatta_protocol::ident::NodeId([90 + key; 16]),
-            serial: Serial([90 + key; 16]),
-            name: name("buoy"),
+            uses: 1 + self.prng.below(3) as u32,
+            certificate: codec::encode(&certificate).into(),
+            replaces: (replaced < 93).then_some(NodeId([replaced; 16])),
         };
         let content = codec::encode(&enrolment);
-        let entry = self.hands[who].write(LedgerKind::Managers, EntryKind::ENROLMENT, content, at);
+        self.write_managers(who, EntryKind::ENROLMENT, content, at);
+    }
+
+    /// A device gets another label, loses one, or is forgotten.
+    fn change(&mut self, who: usize, at: Millis) {
+        let node = NodeId([90 + self.prng.below(3) as u8; 16]);
+        if self.prng.below(4) == 0 {
+            let content = codec::encode(&Forget { node });
+            return self.write_managers(who, EntryKind::FORGET, content, at);
+        }
+        let site = name(["osaka", "kobe", "nara"][self.prng.below(3) as usize]);
+        let remove = self.prng.chance(300_000).then(|| name("site"));
+        let relabel = Relabel {
+            node,
+            set: vec![(name(["site", "dock"][self.prng.below(2) as usize]), site)],
+            remove: remove.into_iter().collect(),
+        };
+        let content = codec::encode(&relabel);
+        self.write_managers(who, EntryKind::RELABEL, content, at);
+    }
+
+    fn write_managers(&mut self, who: usize, kind: EntryKind, content: Vec<u8>, at: Millis) {
+        let entry = self.hands[who].write(LedgerKind::Managers, kind, content, at);
         self.entries.push(entry);
     }
 }

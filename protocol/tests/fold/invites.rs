@@ -2,138 +2,16 @@
 
 use std::sync::Arc;
 
-use regatta_protocol::crypto::seal::BoxKey;
-use regatta_protocol::crypto::sign::{Ed25519, SecretKey, Sign};
-use regatta_protocol::ident::{FleetId, Hash, NodeId};
-use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerKind};
-use regatta_protocol::ledger::holdings::Holdings;
-use regatta_protocol::machine::Millis;
-use regatta_protocol::selector::Labels;
-use regatta_protocol::trust::authority::manager;
-use regatta_protocol::trust::certificate::{Issuer, NodeKeys, Rank};
-use regatta_protocol::trust::invite::join::{
-    Admission, Admitter, JoinRefusal, PinError, SignedJoin, admit, pin,
-};
+use regatta_protocol::crypto::sign::Ed25519;
+use regatta_protocol::ident::{FleetId, NodeId};
+use regatta_protocol::ledger::entry::Entry;
+use regatta_protocol::trust::certificate::{Issuer, Rank};
+use regatta_protocol::trust::invite::join::{JoinRefusal, PinError, pin};
 use regatta_protocol::trust::invite::token::{Token, TokenError};
-use regatta_protocol::trust::invite::{InviteTerms, SignedInvite};
-use regatta_protocol::trust::statement::Statement;
 use regatta_protocol::trust::steward::{Done, Steward};
 
-use crate::fixture::{Fixture, Hand, day, deliver, name, stopped};
-
-fn key(number: u8) -> Arc<SecretKey> {
-    Arc::new(SecretKey::from_bytes(&[number; 32]))
-}
-
-struct Harbour {
-    fixture: Fixture,
-    hands: [Hand; 2],
-    keys: [Arc<SecretKey>; 2],
-    statements: Vec<Statement>,
-    entries: Vec<Entry>,
-}
-
-/// Two managers with real keys.
-fn harbour() -> Harbour {
-    let fixture = Fixture::with(Arc::new(Ed25519), vec![key(200)], 1, vec![key(201)]);
-    let keys = [key(1), key(2)];
-    let (mut m1, first) = fixture.manager_with(1, keys[0].clone(), (0, 365));
-    let (m2, second) = fixture.manager_with(2, keys[1].clone(), (0, 365));
-    let statements = vec![first, second];
-    let entries = statements
-        .iter()
-        .map(|said| m1.carry(said, day(0)))
-        .collect();
-    Harbour {
-        fixture,
-        hands: [m1, m2],
-        keys,
-        statements,
-        entries,
-    }
-}
-
-impl Harbour {
-    fn terms(&self, rank: Rank, uses: u32) -> InviteTerms {
-        InviteTerms {
-            fleet: self.fixture.fleet,
-            key: key(77).public(),
-            rank,
-            labels: Labels::none(),
-            grants: Vec::new(),
-            uses,
-            not_after: day(10),
-            issuer: Issuer::Certificate(self.hands[0].serial),
-        }
-    }
-
-    fn token_of(&self, terms: &InviteTerms) -> Token {
-        let signer: &dyn Sign = match terms.issuer {
-            Issuer::Root(_) => self.fixture.root.keys[0].as_ref(),
-            Issuer::Certificate(_) => self.keys[0].as_ref(),
-        };
-        let invite = SignedInvite::sign(terms, &[(0, signer)]);
-        let Statement::Certify(issuer) = &self.statements[0] else {
-            panic!("a certificate");
-        };
-        let addresses = vec!["/ip4/192.0.2.7/udp/4001/quic-v1".to_owned()];
-        Token::new(invite, &key(77), addresses, Some(issuer.clone())).expect("short enough")
-    }
-
-    fn token(&self, uses: u32) -> Token {
-        self.token_of(&self.terms(Rank::Device, uses))
-    }
-
-    fn holdings(&self, at: Millis) -> Holdings {
-        let mut holdings = self.fixture.holdings();
-        deliver(&mut holdings, &self.entries);
-        holdings.settle(at);
-        holdings
-    }
-
-    fn admit(
-        &self,
-        who: usize,
-        holdings: &Holdings,
-        request: &SignedJoin,
-        node: u8,
-    ) -> Result<Admission, JoinRefusal> {
-        let serial = self.hands[who].serial;
-        let known = manager(holdings.record(), &serial).expect("a manager");
-        let certificate = known.own();
-        let me = Admitter {
-            serial,
-            certificate,
-        };
-        admit(holdings, me, request, NodeId([node; 16]))
-    }
-
-    /// Admits, writes it down and takes it up.
-    fn enrol(&mut self, who: usize, holdings: &mut Holdings, joiner: u8, at: Millis) -> Entry {
-        let request = asks(&self.token(1), joiner);
-        let admission = self
-            .admit(who, holdings, &request, joiner)
-            .expect("admitted");
-        let enrolment = admission.enrolment.expect("a first use");
-        let content = regatta_protocol::codec::encode(&enrolment);
-        let kind = EntryKind::ENROLMENT;
-        let entry = self.hands[who].write(LedgerKind::Managers, kind, content, at);
-        deliver(holdings, [&entry]);
-        holdings.settle(at);
-        entry
-    }
-}
-
-fn keys_of(joiner: u8) -> NodeKeys {
-    NodeKeys {
-        sign: key(joiner).public(),
-        seal: BoxKey(Hash([joiner; 32])),
-    }
-}
-
-fn asks(token: &Token, joiner: u8) -> SignedJoin {
-    SignedJoin::ask(token, name("buoy"), keys_of(joiner), key(joiner).as_ref()).expect("terms")
-}
+use crate::fixture::{Fixture, day, deliver, stopped};
+use crate::harbour::{asks, harbour, key};
 
 #[test]
 fn a_token_reads_back_as_written_in_small_letters_and_broken_lines_too() {

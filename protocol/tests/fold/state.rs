@@ -10,6 +10,7 @@ use regatta_protocol::ledger::message::Group;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::prng::Prng;
 use regatta_protocol::trust::fold::Judgement;
+use regatta_protocol::trust::roll::{Enrolled, InviteState, Roll};
 
 use crate::fixture::{Fixture, deliver};
 
@@ -24,6 +25,7 @@ pub struct State {
     pub forked: BTreeSet<Hash>,
     pub managers: BTreeSet<Serial>,
     pub contested: BTreeSet<Hash>,
+    pub roll: (Vec<Enrolled>, Vec<InviteState>),
     pub is_critical: bool,
 }
 
@@ -50,6 +52,10 @@ pub fn state(holdings: &mut Holdings) -> State {
     let contested = holdings
         .enrolments()
         .contested(|held| holdings.enrolled(held));
+    let roll = Roll::of(holdings);
+    for enrolled in roll.devices() {
+        assert_eq!(roll.device(&enrolled.node), Some(enrolled));
+    }
     State {
         digest,
         trust,
@@ -58,7 +64,8 @@ pub fn state(holdings: &mut Holdings) -> State {
         counting: counting.collect(),
         forked: forked.collect(),
         managers: holdings.record().managers().keys().copied().collect(),
-        contested: contested.iter().map(|held| held.entry).collect(),
+        contested: contested.iter().map(|held| held.written.entry).collect(),
+        roll: (roll.devices(), roll.invites()),
         is_critical: holdings.has_unknown_critical(),
     }
 }

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use regatta_protocol::catalog::{DocumentKey, RevisionId, RevisionSet};
 use regatta_protocol::codec;
+use regatta_protocol::crypto::seal::BoxKey;
 use regatta_protocol::crypto::sign::PublicKey;
 use regatta_protocol::ident::{Hash, Incarnation, NodeId, Serial};
 use regatta_protocol::ledger::chain::Head;
 use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerId, LedgerKind};
 use regatta_protocol::ledger::replica::author::{Draft, Identity};
-use regatta_protocol::trust::certificate::{Capability, Window};
+use regatta_protocol::selector::Labels;
+use regatta_protocol::trust::certificate::{
+    Capability, Certificate, Issuer, NodeKeys, Rank, Window,
+};
 use regatta_protocol::trust::enrolment::Enrolment;
 use regatta_protocol::trust::record::verdict_id;
 use regatta_protocol::trust::verdict::{InviteId, VerdictId};
@@ -376,13 +380,24 @@ fn unknown(critical: bool) -> Draft {
 
 /// A device is enrolled by the scenario's only invite, which is for one use.
 fn enrolment(key: u8) -> Draft {
+    let certificate = Certificate {
+        issuer: Issuer::Certificate(Serial([key; 16])),
+        node: NodeId([key; 16]),
+        name: fleet::name("amr-07"),
+        rank: Rank::Device,
+        keys: NodeKeys {
+            sign: PublicKey(Hash([key; 32])),
+            seal: BoxKey(Hash([key; 32])),
+        },
+        labels: Labels::none(),
+        grants: Vec::new(),
+        window: fleet::year(),
+    };
     let enrolment = Enrolment {
         invite: InviteId(Serial([9; 16])),
         uses: 1,
-        key: PublicKey(Hash([key; 32])),
-        node: NodeId([key; 16]),
-        serial: Serial([key; 16]),
-        name: fleet::name("amr-07"),
+        certificate: codec::encode(&certificate).into(),
+        replaces: None,
     };
     let content = codec::encode(&enrolment);
     Draft::new(0, LedgerKind::Managers, EntryKind::ENROLMENT, content)

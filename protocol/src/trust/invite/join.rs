@@ -9,16 +9,17 @@ use crate::codec::{self, Bytes, DecodeError, Name, Wire};
 use crate::crypto::sign::{Sign, Signature, Verify};
 use crate::ident::{FleetId, NodeId, Serial};
 use crate::ledger::holdings::Holdings;
-use crate::limits::{DAY_MS, DEVICE_CERTIFICATE_MS_MAX};
+use crate::limits::{DAY_MS, DEVICE_CERTIFICATE_MS_MAX, NAME_BYTES_MAX};
 use crate::machine::Millis;
 use crate::trust::authority::{self, Denial};
 use crate::trust::certificate::{
-    Certificate, IssueError, Issuer, NodeKeys, Rank, SignedCertificate, Window,
+    Capability, Certificate, IssueError, Issuer, NodeKeys, Rank, SignedCertificate, Window,
 };
-use crate::trust::enrolment::Enrolment;
+use crate::trust::enrolment::{Enrolment, HeldEnrolment};
 use crate::trust::invite::token::{Token, TokenError};
 use crate::trust::invite::{InviteTerms, SignedInvite, is_use_signed, sign_use};
 use crate::trust::record::Record;
+use crate::trust::roll::Roll;
 use crate::trust::root::{RootError, SignedRoot};
 use crate::trust::statement::Statement;
 
@@ -151,6 +152,12 @@ pub enum JoinRefusal {
     /// The issuer, or the manager that is asked, may not admit such a one.
     #[error(transparent)]
     May(#[from] IssueError),
+    /// It joined before, and was said to be gone since.
+    #[error("the device was forgotten; ask for a new invite")]
+    Forgotten,
+    /// No greeting would hold its certificate.
+    #[error("the invite's labels and grants are too long to be shown; ask for one with fewer")]
+    Long,
     /// Other devices used it up.
     #[error("the invite was for {uses} devices and all of them joined; ask for a new one")]
     Used {
@@ -183,11 +190,10 @@ pub fn admit(
     }
     let key = &asked.keys.sign;
     let counts = |held: &_| holdings.enrolled(held);
-    let uses = holdings.enrolments().of_invite(&invite).iter();
-    let before = uses
-        .clone()
-        .find(|held| counts(*held) && held.enrolment.key == *key);
-    let node = before.map_or(node, |held| held.enrolment.node);
+    let uses = holdings.enrolments().of_invite(&invite);
+    let mut uses = uses.filter(|held| counts(*held));
+    let before = uses.find(|held| held.key() == key);
+    let node = before.map_or(node, HeldEnrolment::node);
     if holdings.judgement().stopped_nodes.contains(&node) {
         return Err(JoinRefusal::Stopped { what: "the device" });
     }
@@ -197,15 +203,24 @@ pub fn admit(
     {
         return Err(JoinRefusal::Used { uses: terms.uses });
     }
-    let certificate = certificate(record, me, &terms, &asked, (node, now));
+    let roll = Roll::of(holdings);
+    let certificate = match before {
+        Some(before) => again(&roll, me, before, now)?,
+        None => {
+            let name = name(&roll, &terms, &asked.name);
+            certificate(record, me, &terms, (node, name, asked.keys), now)
+        }
+    };
     check_issuers(holdings, me, &terms, &certificate, &asked.invite)?;
+    check_replaced(holdings, me, &terms, &roll)?;
+    if certificate.rank != Rank::Manager && !certificate.is_presentable() {
+        return Err(JoinRefusal::Long);
+    }
     let enrolment = before.is_none().then(|| Enrolment {
         invite,
         uses: terms.uses,
-        key: *key,
-        node,
-        serial: serial_of(&certificate),
-        name: asked.name.clone(),
+        certificate: codec::encode(&certificate).into(),
+        replaces: terms.replaces,
     });
     Ok(Admission {
         certificate,
@@ -213,14 +228,75 @@ pub fn admit(
     })
 }
 
+/// The certificate of one that was admitted before and never got the answer: the same name, keys
+/// and rights, with its labels of today. A manager's are the very bytes that the root signs.
+fn again(
+    roll: &Roll<'_>,
+    me: Admitter<'_>,
+    before: &HeldEnrolment,
+    now: Millis,
+) -> Result<Certificate, JoinRefusal> {
+    let mut certificate = before.certificate.clone();
+    let enrolled = roll.device(&certificate.node);
+    if enrolled.as_ref().is_some_and(|enrolled| enrolled.forgotten) {
+        return Err(JoinRefusal::Forgotten);
+    }
+    if certificate.rank != Rank::Manager {
+        certificate.labels = enrolled.map_or(certificate.labels, |enrolled| enrolled.labels);
+        certificate.issuer = Issuer::Certificate(me.serial);
+        certificate.window = device_window(me, now);
+    }
+    Ok(certificate)
+}
+
+/// What a joiner is called: as its invite says or as it asks, with the first number that makes it
+/// the only one. A board that takes another's place keeps the name that it was promised.
+fn name(roll: &Roll<'_>, terms: &InviteTerms, asked: &Name) -> Name {
+    if let (Some(name), Some(_)) = (&terms.name, &terms.replaces) {
+        return name.clone();
+    }
+    let wanted = terms.name.as_ref().unwrap_or(asked);
+    let is_free = |name: &Name| {
+        let mut bearers = roll.bearers(name).into_iter();
+        bearers.all(|node| Some(node) == terms.replaces)
+    };
+    let others = (2_u64..).filter_map(|number| {
+        let ending = format!("-{number}");
+        let room = NAME_BYTES_MAX - ending.len();
+        let beginning = wanted.as_str().get(..room).unwrap_or(wanted.as_str());
+        Name::new(&format!("{beginning}{ending}")).ok()
+    });
+    let mut names = std::iter::once(wanted.clone()).chain(others);
+    names.find(is_free).unwrap_or_else(|| wanted.clone())
+}
+
+/// Taking a device's place ends that device, so whoever invites to it must be one who may admit it.
+fn check_replaced(
+    holdings: &Holdings,
+    me: Admitter<'_>,
+    terms: &InviteTerms,
+    roll: &Roll<'_>,
+) -> Result<(), JoinRefusal> {
+    let Some(replaced) = terms.replaces.and_then(|node| roll.device(&node)) else {
+        return Ok(());
+    };
+    let issuer = match terms.issuer {
+        Issuer::Root(_) => None,
+        Issuer::Certificate(serial) => holdings.record().managers().get(&serial),
+    };
+    for manager in issuer.into_iter().chain([me.certificate]) {
+        if !manager.may_enrol(&replaced.labels) {
+            let (subject, needed) = (replaced.rank(), Capability::DeviceEnrol);
+            return Err(IssueError::Capability { subject, needed }.into());
+        }
+    }
+    Ok(())
+}
+
 /// The serial that a certificate has once it is signed.
 #[must_use]
 pub fn serial_of(certificate: &Certificate) -> Serial {
-    SignedCertificate {
-        bytes: Bytes::from(codec::encode(certificate)),
-        signatures: Vec::new(),
-    }
-    .serial()
+    SignedCertificate::serial_of(&codec::encode(certificate))
 }
 
 fn check_signatures(
@@ -250,36 +326,38 @@ fn certificate(
     record: &Record,
     me: Admitter<'_>,
     terms: &InviteTerms,
-    asked: &JoinRequest,
-    (node, now): (NodeId, Millis),
+    (node, name, keys): (NodeId, Name, NodeKeys),
+    now: Millis,
 ) -> Certificate {
-    let (issuer, length, not_before) = match terms.rank {
+    let (issuer, window) = match terms.rank {
         Rank::Manager => {
             let root = Issuer::Root(record.roots().current().number);
-            (root, MANAGER_CERTIFICATE_MS, Millis(0))
+            (root, window(now, Millis(0), MANAGER_CERTIFICATE_MS))
         }
-        _ => {
-            let not_before = me.certificate.window.from;
-            (
-                Issuer::Certificate(me.serial),
-                DEVICE_CERTIFICATE_MS_MAX,
-                not_before,
-            )
-        }
+        _ => (Issuer::Certificate(me.serial), device_window(me, now)),
     };
-    let from = Millis(now.0.saturating_sub(EARLY_MS)).max(not_before);
     Certificate {
         issuer,
         node,
-        name: asked.name.clone(),
+        name,
         rank: terms.rank,
-        keys: asked.keys,
+        keys,
         labels: terms.labels.clone(),
         grants: terms.grants.clone(),
-        window: Window {
-            from,
-            to: from.plus(length),
-        },
+        window,
+    }
+}
+
+/// When a device's certificate that is signed now counts: not before its issuer's.
+pub(in crate::trust) fn device_window(me: Admitter<'_>, now: Millis) -> Window {
+    window(now, me.certificate.window.from, DEVICE_CERTIFICATE_MS_MAX)
+}
+
+fn window(now: Millis, not_before: Millis, length: u64) -> Window {
+    let from = Millis(now.0.saturating_sub(EARLY_MS)).max(not_before);
+    Window {
+        from,
+        to: from.plus(length),
     }
 }
 
