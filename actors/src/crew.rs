@@ -96,6 +96,8 @@ pub struct Handles {
     pub clock: Clock,
     /// What time it is.
     pub reference: ReferenceClock,
+    /// Randomness.
+    pub entropy: Entropy,
 }
 
 impl fmt::Debug for Handles {
@@ -209,6 +211,7 @@ async fn start(
         membership,
         clock: plan.clock.clone(),
         reference,
+        entropy: Arc::clone(&plan.entropy),
     };
     if let Some(service) = &plan.service {
         let arguments = ControlArguments {

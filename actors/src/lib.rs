@@ -51,11 +51,13 @@
 //!   rebuilt from the store, on the path that a restart takes.
 //! - **Cleanup is in `Drop`**, because nothing else runs when a handler panics.
 
+pub mod acts;
 pub mod clock;
 pub mod control;
 pub mod crew;
 pub mod drive;
 pub mod identity;
+pub mod join;
 pub mod ledger;
 pub mod membership;
 pub mod network;

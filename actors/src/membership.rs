@@ -17,7 +17,9 @@ use regatta_protocol::membership::homes::RosterManager;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::drive::Told;
-pub use crate::membership::state::{MembershipArguments, MembershipState, MembershipView, Met};
+pub use crate::membership::state::{
+    Beside, LinkedTo, MembershipArguments, MembershipState, MembershipView, Met,
+};
 use crate::network::{Address, Contact, DialError, NetworkEvent, Path};
 
 /// How often the wall clock is looked at.

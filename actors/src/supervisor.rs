@@ -157,6 +157,17 @@ impl Running {
         let _ = self.supervisor.send_message(NodeMessage::Stop);
     }
 
+    /// Ends it as a crash would: nobody is told, nothing more is written. Waits until its actors are
+    /// gone.
+    pub async fn kill(&self) {
+        let supervisor = self.supervisor.get_cell();
+        for child in supervisor.get_children() {
+            // What is gone already is no news.
+            let _ = child.kill_and_wait(None).await;
+        }
+        let _ = supervisor.kill_and_wait(None).await;
+    }
+
     /// Waits until the node has ended, and says why.
     pub async fn ended(&self) -> Ended {
         let mut ended = self.ended.clone();

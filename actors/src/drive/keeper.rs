@@ -28,7 +28,6 @@ struct Job {
 /// What an actor asks to keep, its machine already counts on. So where the disk is full it goes into
 /// the space that is kept for important writes, once; the actor takes on nothing new until there is
 /// room again.
-#[derive(Debug)]
 pub struct Keeper {
     store: Store,
     jobs: mpsc::UnboundedSender<Job>,

@@ -29,7 +29,7 @@ impl LedgerState {
         }
         for enrolled in Roll::of(self.machine.holdings()).devices() {
             self.around.tell_membership(MembershipMessage::Known {
-                node: enrolled.node(),
+                node: enrolled.node,
                 key: enrolled.certificate.keys.sign,
             });
         }

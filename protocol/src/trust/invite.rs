@@ -1,5 +1,6 @@
 //! Invites: what a manager, or the root for a manager, signs so that somebody new may join.
 
+pub mod answer;
 pub mod join;
 pub mod token;
 

@@ -420,6 +420,9 @@ pub enum PinError {
     /// Somebody else's certificate.
     #[error("the certificate that was handed over is for other keys than ours")]
     Keys,
+    /// Who answers is no manager of the fleet.
+    #[error("the node that answers does not show a manager's certificate of this fleet")]
+    Host,
 }
 
 /// The joiner's side: what was handed over, held against the root that the token pins. Nothing is
