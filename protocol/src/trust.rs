@@ -6,6 +6,7 @@ pub mod counting;
 pub mod enrolment;
 pub mod fold;
 pub mod invite;
+pub mod papers;
 pub mod record;
 pub mod roll;
 pub mod root;
