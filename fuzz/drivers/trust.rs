@@ -10,6 +10,7 @@ use regatta_protocol::trust::certificate::{Certificate, KeySignature, SignedCert
 use regatta_protocol::trust::enrolment::Enrolment;
 use regatta_protocol::trust::enrolment::change::{Forget, GivenInvite, Relabel};
 use regatta_protocol::trust::invite::join::SignedJoin;
+use regatta_protocol::trust::papers::{Greeting, PapersMessage};
 use regatta_protocol::trust::record::Record;
 use regatta_protocol::trust::root::{KeySet, RootChain, RootDocument, SignedRoot};
 use regatta_protocol::trust::statement::Statement;
@@ -26,6 +27,8 @@ pub fn run(bytes: &[u8]) {
     reads_back::<Relabel>(bytes);
     reads_back::<Forget>(bytes);
     reads_back::<GivenInvite>(bytes);
+    reads_back::<Greeting>(bytes);
+    reads_back::<PapersMessage>(bytes);
     reads_back::<SignedJoin>(bytes);
     if let Ok(statement) = codec::decode::<Statement>(bytes) {
         assert_eq!(codec::encode(&statement), bytes);

@@ -7,6 +7,7 @@ pub mod enrolment;
 pub mod fold;
 pub mod founding;
 pub mod invite;
+pub mod papers;
 pub mod record;
 pub mod roll;
 pub mod root;

@@ -18,8 +18,12 @@ mod history;
 mod invites;
 #[path = "fold/orders.rs"]
 mod orders;
+#[path = "fold/papers.rs"]
+mod papers;
 #[path = "fold/powers.rs"]
 mod powers;
+#[path = "fold/renewals.rs"]
+mod renewals;
 #[path = "fold/riding.rs"]
 mod riding;
 #[path = "fold/rolls.rs"]

@@ -49,6 +49,7 @@ impl Done {
             Event::Clock { .. } => 6,
             Event::Wake => 7,
             Event::Presented { .. } => 8,
+            Event::Learned(_) => 9,
         };
         self.note(now, node, kind);
     }

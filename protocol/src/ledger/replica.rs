@@ -389,6 +389,10 @@ impl Machine for Replica {
                     out.push(Effect::HangUp { peer: from, reason });
                 }
             }
+            Event::Learned(statement) => {
+                self.holdings.take_statement(&statement);
+                self.settle(now, out);
+            }
             Event::Write(draft) => self.on_write(now, draft, out),
             Event::Feeder(feeder) => self.on_feeder(now, feeder, out),
             Event::Clock { wall } => {

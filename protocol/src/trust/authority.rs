@@ -3,7 +3,7 @@
 
 use thiserror::Error;
 
-use crate::codec::{DecodeError, Name};
+use crate::codec::{self, DecodeError, Name};
 use crate::crypto::sign::Context;
 use crate::ident::Serial;
 use crate::limits::CERTIFICATE_CHAIN_DEPTH_MAX;
@@ -207,6 +207,20 @@ pub fn manager(record: &Record, serial: &Serial) -> Option<Credentials> {
         .managers()
         .get(serial)
         .map(|certificate| Credentials(vec![(*serial, certificate.clone())]))
+}
+
+/// The credentials of a certificate that this node took for its own: its signature was checked then.
+/// None where its issuer is not known here, or not any more.
+pub(crate) fn taken(record: &Record, own: &Certificate) -> Option<Credentials> {
+    let serial = SignedCertificate::serial_of(&codec::encode(own));
+    match own.issuer {
+        Issuer::Root(_) => manager(record, &serial),
+        Issuer::Certificate(by) => {
+            let mut chain = manager(record, &by)?;
+            chain.0.insert(0, (serial, own.clone()));
+            Some(chain)
+        }
+    }
 }
 
 /// Whether somebody is a member now: nothing in its chain is stopped, early or lapsed.

@@ -8,8 +8,8 @@ use thiserror::Error;
 use crate::codec::{self, Bytes, DecodeError, Name, Wire};
 use crate::crypto::channel::GREETING_BYTES_MAX;
 use crate::crypto::seal::BoxKey;
-use crate::crypto::sign::{PublicKey, Signature};
-use crate::ident::{Hash, NodeId, Serial};
+use crate::crypto::sign::{Context, PublicKey, Sign, Signature};
+use crate::ident::{FleetId, Hash, NodeId, Serial};
 use crate::limits::{
     CERTIFICATE_BYTES_MAX, DEVICE_CERTIFICATE_MS_MAX, OPERATOR_CERTIFICATE_MS_MAX,
 };
@@ -219,6 +219,20 @@ impl Wire for SignedCertificate {
 }
 
 impl SignedCertificate {
+    /// Signs a certificate with a manager's key, or with the keys of a root in their order.
+    #[must_use]
+    pub fn sign(certificate: &Certificate, fleet: &FleetId, signers: &[(u8, &dyn Sign)]) -> Self {
+        let bytes = Bytes::from(codec::encode(certificate));
+        let sign = |(key, signer): &(u8, &dyn Sign)| KeySignature {
+            key: *key,
+            signature: signer.sign(Context::Certificate, fleet, &bytes),
+        };
+        Self {
+            signatures: signers.iter().map(sign).collect(),
+            bytes,
+        }
+    }
+
     /// Its name.
     #[must_use]
     pub fn serial(&self) -> Serial {

@@ -143,6 +143,12 @@ impl<'a> Roll<'a> {
         })
     }
 
+    /// The same as [`Self::device`] but for whether it is contested, which is not looked at: of an
+    /// invite for a whole fleet that would be a look at the whole fleet.
+    pub(crate) fn standing(&self, node: &NodeId) -> Option<Enrolled> {
+        Some(self.fold(self.latest(node)?))
+    }
+
     /// The live nodes that bear a name, managers too, by their ids. Two of one name are no target
     /// until that is settled.
     #[must_use]

@@ -11,13 +11,13 @@ use regatta_protocol::prng::Prng;
 
 use crate::fixture::{Fixture, cheap, day};
 
-fn handle(replica: &mut Replica, event: Event) -> Vec<Effect> {
+pub fn handle(replica: &mut Replica, event: Event) -> Vec<Effect> {
     let mut out = Vec::new();
     replica.handle(Millis(0), event, &mut out);
     out
 }
 
-fn replica(fixture: &Fixture, role: Role) -> Replica {
+pub fn replica(fixture: &Fixture, role: Role) -> Replica {
     let (hand, statement) = fixture.manager(1, (0, 365));
     let mut holdings = fixture.holdings();
     holdings.take_statement(&statement);

@@ -18,6 +18,7 @@ use regatta_protocol::trust::enrolment::Enrolment;
 use regatta_protocol::trust::enrolment::change::{Forget, GivenInvite, Relabel};
 use regatta_protocol::trust::invite::join::{JoinRequest, SignedJoin};
 use regatta_protocol::trust::invite::{InviteTerms, SignedInvite};
+use regatta_protocol::trust::papers::{Greeting, PapersMessage};
 use regatta_protocol::trust::root::{KeySet, RootDocument, SignedRoot};
 use regatta_protocol::trust::statement::{SignedOrder, Statement};
 use regatta_protocol::trust::verdict::{
@@ -222,6 +223,25 @@ fn trust() {
         &Statement::Order(order),
         "01020000000100000002 00*7 010201 00*7 03 d1*32 d2*32",
     );
+}
+
+#[test]
+fn papers() {
+    let signed = SignedCertificate {
+        bytes: vec![1, 2].into(),
+        signatures: vec![key_signature()],
+    };
+    let greeting = Greeting(vec![signed.clone()]);
+    golden(&greeting, "0101 00*7 02 00*7 010201 00*7 03 d1*32 d2*32");
+    golden(
+        &PapersMessage::Present(vec![signed.clone()]),
+        "01 00*4 01 00*7 02 00*7 010201 00*7 03 d1*32 d2*32",
+    );
+    golden(
+        &PapersMessage::Renewed(signed),
+        "010100000002 00*7 010201 00*7 03 d1*32 d2*32",
+    );
+    golden(&PapersMessage::Renew, "0102000000");
 }
 
 #[test]

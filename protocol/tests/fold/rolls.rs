@@ -73,7 +73,7 @@ fn labels_of(holdings: &Holdings, number: u8) -> String {
 }
 
 /// A manager that may admit devices on these alone.
-fn narrow(fixture: &Fixture, number: u8, select: &str) -> (Hand, Certificate, Entry) {
+pub fn narrow(fixture: &Fixture, number: u8, select: &str) -> (Hand, Certificate, Entry) {
     use regatta_protocol::codec::Bytes;
     use regatta_protocol::crypto::sign::Context;
     use regatta_protocol::trust::certificate::SignedCertificate;

@@ -9,6 +9,7 @@ use crate::ledger::message::Message;
 use crate::ledger::replica::author::{Draft, Refusal};
 use crate::machine::Millis;
 use crate::trust::authority::Credentials;
+use crate::trust::statement::Statement;
 
 /// What a node is in the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,6 +81,10 @@ pub enum Event {
         /// Who sent it.
         from: NodeId,
     },
+    /// Something that the root said and no ledger brought here yet, shown by whom it is on. From the
+    /// network, as [`crate::trust::papers::to_learn`] found it. It is not stored: a manager writes
+    /// it down, or it is shown again.
+    Learned(Statement),
     /// This node writes an entry. From whoever has something to say.
     Write(Draft),
     /// Who pushes to this node. From membership.

@@ -237,7 +237,7 @@ fn again(
     now: Millis,
 ) -> Result<Certificate, JoinRefusal> {
     let mut certificate = before.certificate.clone();
-    let enrolled = roll.device(&certificate.node);
+    let enrolled = roll.standing(&certificate.node);
     if enrolled.as_ref().is_some_and(|enrolled| enrolled.forgotten) {
         return Err(JoinRefusal::Forgotten);
     }
@@ -277,7 +277,7 @@ fn check_replaced(
     terms: &InviteTerms,
     roll: &Roll<'_>,
 ) -> Result<(), JoinRefusal> {
-    let Some(replaced) = terms.replaces.and_then(|node| roll.device(&node)) else {
+    let Some(replaced) = terms.replaces.and_then(|node| roll.standing(&node)) else {
         return Ok(());
     };
     let issuer = match terms.issuer {
