@@ -13,9 +13,7 @@ use crate::clock::{Clock, ReferenceClock};
 use crate::control::{ControlActor, ControlArguments, ControlMessage, Service};
 use crate::identity::{NodeIdentity, Papers};
 use crate::ledger::{LedgerActor, LedgerArguments, LedgerMessage, current_papers};
-use crate::membership::{
-    Beside, MembershipActor, MembershipArguments, MembershipMessage, Met,
-};
+use crate::membership::{Beside, MembershipActor, MembershipArguments, MembershipMessage, Met};
 use crate::network::{
     NetworkActor, NetworkArguments, NetworkLimits, NetworkMessage, NetworkSettings,
     NetworkTransport,
@@ -159,7 +157,8 @@ async fn start(
     let papers = current_papers(&plan.identity, &store).await?;
     let (events, told) = mpsc::channel(EVENTS_MAX);
     let arguments = network(plan, &papers, &mut prng, events);
-    let (network, _) = Actor::spawn_linked(None, NetworkActor, arguments, supervisor.clone()).await?;
+    let (network, _) =
+        Actor::spawn_linked(None, NetworkActor, arguments, supervisor.clone()).await?;
     let reference = ReferenceClock::new(&plan.clock);
     let arguments = LedgerArguments {
         identity: Arc::clone(&plan.identity),
@@ -250,10 +249,16 @@ async fn open(
         tracing::warn!(note, "the store's index");
     }
     if let Some(cut) = &opened.cut {
-        tracing::info!(?cut, "what a crash had torn was cut off; nobody had been promised it");
+        tracing::info!(
+            ?cut,
+            "what a crash had torn was cut off; nobody had been promised it"
+        );
     }
     for damage in &opened.damaged {
-        tracing::error!(?damage, "stored bytes are damaged; peers give back what they have");
+        tracing::error!(
+            ?damage,
+            "stored bytes are damaged; peers give back what they have"
+        );
     }
     Ok((store, opened))
 }

@@ -13,6 +13,7 @@ use regatta_protocol::ledger::replica::author::Identity;
 use regatta_protocol::trust::certificate::{
     Capability, Certificate, NodeKeys, Rank, SignedCertificate,
 };
+use regatta_protocol::trust::papers::Greeting;
 use regatta_protocol::trust::record::Record;
 use regatta_protocol::trust::root::{RootError, SignedRoot};
 use regatta_protocol::trust::statement::Statement;
@@ -93,6 +94,7 @@ pub struct Papers {
     pub certificate: Certificate,
     /// Its name.
     pub serial: Serial,
+    greeting: Bytes,
     secrets: Arc<NodeSecrets>,
 }
 
@@ -100,7 +102,7 @@ impl Papers {
     /// Reads a certificate of one's own.
     ///
     /// # Errors
-    /// When it does not decode.
+    /// When it does not decode, or is too long to be shown.
     pub fn read(
         signed: SignedCertificate,
         secrets: &Arc<NodeSecrets>,
@@ -108,6 +110,7 @@ impl Papers {
         Ok(Self {
             certificate: signed.decode()?,
             serial: signed.serial(),
+            greeting: Greeting(vec![signed.clone()]).to_bytes()?.into(),
             signed,
             secrets: Arc::clone(secrets),
         })
@@ -165,6 +168,6 @@ impl Papers {
     /// What it says of itself in every handshake.
     #[must_use]
     pub fn greeting(&self) -> Bytes {
-        regatta_protocol::trust::papers::greeting(std::slice::from_ref(&self.signed))
+        self.greeting.clone()
     }
 }

@@ -14,7 +14,7 @@ use regatta_protocol::limits::HOMES_MAX;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::membership::homes::weight;
 use regatta_protocol::prng::Prng;
-use regatta_protocol::trust::certificate::Certificate;
+use regatta_protocol::trust::certificate::{Certificate, NodeKeys};
 use regatta_protocol::trust::invite::answer::JoinAnswer;
 use regatta_protocol::trust::invite::join::{PinError, SignedJoin};
 use regatta_protocol::trust::invite::token::Token;
@@ -251,8 +251,10 @@ pub async fn meet_homes(
                 Some(NetworkEvent::Greeted(greeted)) => {
                     let shown = papers::Shown {
                         node: greeted.peer,
-                        sign: greeted.sign_key,
-                        seal: greeted.seal_key,
+                        keys: NodeKeys {
+                            sign: greeted.sign_key,
+                            seal: greeted.seal_key,
+                        },
                     };
                     let member =
                         papers::recognise_greeting(&holdings, &shown, &greeted.greeting, wall);
@@ -296,7 +298,11 @@ fn contacts(member: &NewMember, holdings: &Holdings) -> Vec<Contact> {
                 peer: said.node,
                 sign_key: said.keys.sign,
                 seal_key: Some(said.keys.seal),
-                addresses: said.addresses.iter().filter_map(|it| it.parse().ok()).collect(),
+                addresses: said
+                    .addresses
+                    .iter()
+                    .filter_map(|it| it.parse().ok())
+                    .collect(),
                 early: Vec::new(),
             });
         }

@@ -17,12 +17,11 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use regatta_protocol::codec::Bytes;
-use regatta_protocol::crypto::seal::BoxKey;
-use regatta_protocol::crypto::sign::PublicKey;
 use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::replica::Event;
 use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::trust::authority::Credentials;
+use regatta_protocol::trust::papers::Shown;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::drive::Told;
@@ -33,19 +32,6 @@ use crate::membership::MembershipMessage;
 
 /// How often the wall clock, the disk's space, members' certificates and the own duties are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// Somebody's keys and greeting, as a handshake proved them.
-#[derive(Clone, Debug)]
-pub struct Shown {
-    /// Who it says it is.
-    pub peer: NodeId,
-    /// The key of its connection.
-    pub sign: PublicKey,
-    /// The key of its channel.
-    pub seal: BoxKey,
-    /// Its certificate.
-    pub greeting: Bytes,
-}
 
 /// What reads the ledger.
 pub type Look = Box<dyn FnOnce(&LedgerView<'_>) + Send>;
@@ -58,8 +44,10 @@ pub enum LedgerMessage {
     Introduce(ActorRef<MembershipMessage>),
     /// From the switchboard, when somebody has completed a handshake: none where it is no member.
     Recognise {
-        /// What it showed.
+        /// Who it says it is, and the keys that the handshake proved.
         shown: Shown,
+        /// Its certificate.
+        greeting: Bytes,
         /// Whose certificate it is.
         answer: oneshot::Sender<Option<Arc<Credentials>>>,
     },
@@ -171,8 +159,12 @@ impl Actor for LedgerActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             LedgerMessage::Introduce(membership) => state.introduce(membership),
-            LedgerMessage::Recognise { shown, answer } => {
-                let member = state.recognise(&shown).await?;
+            LedgerMessage::Recognise {
+                shown,
+                greeting,
+                answer,
+            } => {
+                let member = state.greeted(&shown, &greeting).await?;
                 // Where the link is gone meanwhile nobody asks any more.
                 let _ = answer.send(member);
             }

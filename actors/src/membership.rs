@@ -212,9 +212,7 @@ impl Actor for MembershipActor {
         match message {
             MembershipMessage::Managers { roster, keys } => state.managers(roster, keys).await,
             MembershipMessage::Known { node, key } => state.known(node, key).await,
-            MembershipMessage::Forget { node } => {
-                state.run(MembershipEvent::Forget { node }).await
-            }
+            MembershipMessage::Forget { node } => state.run(MembershipEvent::Forget { node }).await,
             MembershipMessage::NewsHops { peer, hops } => {
                 state.run(MembershipEvent::NewsHops { peer, hops }).await
             }

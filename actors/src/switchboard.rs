@@ -12,11 +12,12 @@ use futures::stream::FuturesUnordered;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::trust::authority::Credentials;
-use regatta_protocol::trust::certificate::Rank;
+use regatta_protocol::trust::certificate::{NodeKeys, Rank};
+use regatta_protocol::trust::papers::Shown;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::ledger::{LedgerMessage, Shown};
+use crate::ledger::LedgerMessage;
 use crate::membership::MembershipMessage;
 use crate::network::{Admission, Greeted, NetworkEvent};
 
@@ -159,16 +160,21 @@ impl Board {
     fn check(&self, greeted: Greeted) -> BoxFuture<'static, Checked> {
         let ledger = self.ledger.clone();
         let shown = Shown {
-            peer: greeted.peer,
-            sign: greeted.sign_key,
-            seal: greeted.seal_key,
-            greeting: greeted.greeting,
+            node: greeted.peer,
+            keys: NodeKeys {
+                sign: greeted.sign_key,
+                seal: greeted.seal_key,
+            },
         };
-        let admission = greeted.answer;
+        let (greeting, admission) = (greeted.greeting, greeted.answer);
         Box::pin(async move {
-            let peer = shown.peer;
+            let peer = shown.node;
             let (answer, answered) = oneshot::channel();
-            let asked = ledger.cast(LedgerMessage::Recognise { shown, answer });
+            let asked = ledger.cast(LedgerMessage::Recognise {
+                shown,
+                greeting,
+                answer,
+            });
             let member = match asked {
                 Ok(()) => answered.await.ok().flatten(),
                 Err(_) => None,

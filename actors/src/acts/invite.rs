@@ -88,7 +88,10 @@ async fn give(
     }
     let addresses: Vec<String> = look_around(handles, |view| {
         let own = view.own.worth_telling();
-        own.iter().take(ADDRESSES_MAX).map(ToString::to_string).collect()
+        own.iter()
+            .take(ADDRESSES_MAX)
+            .map(ToString::to_string)
+            .collect()
     })
     .await?;
     if addresses.is_empty() {

@@ -71,7 +71,8 @@ pub fn find_target(view: &LedgerView<'_>, text: &str) -> Result<Target, ActError
 /// does, those that once bore the name.
 fn by_id(view: &LedgerView<'_>, roll: &Roll<'_>, text: &str) -> Vec<NodeId> {
     let text = text.to_ascii_lowercase();
-    let is_digits = text.len() >= PREFIX_DIGITS_MIN && text.bytes().all(|it| it.is_ascii_hexdigit());
+    let is_digits =
+        text.len() >= PREFIX_DIGITS_MIN && text.bytes().all(|it| it.is_ascii_hexdigit());
     let enrolled = roll.devices();
     let managers = view.replica.holdings().record().managers().values();
     let mut nodes: Vec<NodeId> = enrolled
@@ -83,7 +84,10 @@ fn by_id(view: &LedgerView<'_>, roll: &Roll<'_>, text: &str) -> Vec<NodeId> {
     if nodes.is_empty() {
         let gone = enrolled.iter().filter(|it| !it.is_live());
         let gone = gone.filter(|it| it.name().as_str().eq_ignore_ascii_case(&text));
-        nodes = gone.filter(|it| it.rank() == Rank::Device).map(|it| it.node).collect();
+        nodes = gone
+            .filter(|it| it.rank() == Rank::Device)
+            .map(|it| it.node)
+            .collect();
     }
     nodes.sort_unstable();
     nodes.dedup();

@@ -70,7 +70,9 @@ impl LedgerState {
             return refused("this node is no manager; use an address of one".to_owned());
         }
         if self.disk_full {
-            return refused("the manager's disk is full; try another, or make room there".to_owned());
+            return refused(
+                "the manager's disk is full; try another, or make room there".to_owned(),
+            );
         }
         let request: SignedJoin = match codec::decode(bytes) {
             Ok(request) => request,

@@ -8,12 +8,12 @@ use regatta_protocol::ident::NodeId;
 use regatta_protocol::ledger::replica::{Event, PeerInfo, Role};
 use regatta_protocol::membership::roster;
 use regatta_protocol::trust::authority::{self, Credentials};
-use regatta_protocol::trust::certificate::{Capability, Rank};
+use regatta_protocol::trust::certificate::{Capability, Rank, SignedCertificate};
 use regatta_protocol::trust::invite::join::Admitter;
-use regatta_protocol::trust::papers::{self, PapersMessage};
+use regatta_protocol::trust::papers::renewal;
+use regatta_protocol::trust::papers::{self, Greeting, PapersMessage, Shown};
 use regatta_protocol::trust::roll::Roll;
 
-use crate::ledger::Shown;
 use crate::ledger::state::LedgerState;
 use crate::membership::MembershipMessage;
 use crate::network::NetworkMessage;
@@ -43,35 +43,44 @@ impl LedgerState {
         });
     }
 
-    /// Somebody showed keys and a certificate: who it is, where it is a member.
-    pub(super) async fn recognise(
+    /// Somebody showed keys and a greeting in a handshake: who it is, where it is a member.
+    pub(super) async fn greeted(
         &mut self,
         shown: &Shown,
+        greeting: &[u8],
     ) -> Result<Option<Arc<Credentials>>, ActorProcessingErr> {
-        if let Some(statement) = papers::statement_of(self.machine.holdings(), &shown.greeting) {
+        match codec::decode(greeting) {
+            Ok(Greeting(chain)) => self.recognise(shown, &chain).await,
+            Err(error) => {
+                tracing::warn!(peer = %shown.node, %error, "refused");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn recognise(
+        &mut self,
+        shown: &Shown,
+        chain: &[SignedCertificate],
+    ) -> Result<Option<Arc<Credentials>>, ActorProcessingErr> {
+        if let Some(statement) = papers::to_learn(self.machine.holdings(), chain) {
             // A manager whose certificate has not come with the ledgers yet brings it itself.
             self.run(Event::Learned(statement)).await?;
         }
         let now = self.machine.reference(self.around.clock.now());
-        let shown_keys = papers::Shown {
-            node: shown.peer,
-            sign: shown.sign,
-            seal: shown.seal,
-        };
-        let holdings = self.machine.holdings();
-        match papers::recognise_greeting(holdings, &shown_keys, &shown.greeting, now) {
+        match papers::recognise(self.machine.holdings(), shown, chain, now) {
             Ok(member) => {
                 if let Some(denial) = &member.renewable {
-                    tracing::info!(peer = %shown.peer, %denial, "admitted to be renewed");
+                    tracing::info!(peer = %shown.node, %denial, "admitted to be renewed");
                 }
                 let credentials = member.credentials;
-                if self.members.contains_key(&shown.peer) {
-                    self.presented(shown.peer, Arc::clone(&credentials)).await?;
+                if self.members.contains_key(&shown.node) {
+                    self.presented(shown.node, Arc::clone(&credentials)).await?;
                 }
                 Ok(Some(credentials))
             }
             Err(denial) => {
-                tracing::warn!(peer = %shown.peer, %denial, "refused");
+                tracing::warn!(peer = %shown.node, %denial, "refused");
                 Ok(None)
             }
         }
@@ -159,7 +168,7 @@ impl LedgerState {
             certificate: &self.papers.certificate,
         };
         let holdings = self.machine.holdings();
-        let Some(certificate) = papers::renewal(holdings, me, credentials, asked) else {
+        let Some(certificate) = renewal::renewal(holdings, me, credentials, asked) else {
             return;
         };
         tracing::info!(name = %certificate.name, labels = %certificate.labels, "renewing");
@@ -211,17 +220,15 @@ impl LedgerState {
                     return Ok(());
                 };
                 let shown = Shown {
-                    peer: from,
-                    sign: known.own().keys.sign,
-                    seal: known.own().keys.seal,
-                    greeting: papers::greeting(&chain),
+                    node: from,
+                    keys: known.own().keys,
                 };
-                self.recognise(&shown).await?;
+                self.recognise(&shown, &chain).await?;
             }
             PapersMessage::Renew => self.renew(from, true),
             PapersMessage::Renewed(signed) => {
                 let holdings = self.machine.holdings();
-                match papers::accept_renewed(holdings, &self.papers.certificate, &signed) {
+                match renewal::accept_renewed(holdings, &self.papers.certificate, &signed) {
                     Ok(certificate) => {
                         let days = certificate.window.length() / regatta_protocol::limits::DAY_MS;
                         tracing::info!(labels = %certificate.labels, days, "renewed");

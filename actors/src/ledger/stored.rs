@@ -75,8 +75,9 @@ pub fn parcels(reader: &Reader, entries: &[Hash]) -> Result<Vec<Parcel>, StoreEr
             Some(value) => Some(value),
             None => reader.get(Table::Trust, &hash.0)?,
         };
-        let parcel = value
-            .and_then(|value| codec::decode::<Parcel>(value.get(ORDER_BYTES..).unwrap_or(&[])).ok());
+        let parcel = value.and_then(|value| {
+            codec::decode::<Parcel>(value.get(ORDER_BYTES..).unwrap_or(&[])).ok()
+        });
         parcels.extend(parcel);
     }
     Ok(parcels)

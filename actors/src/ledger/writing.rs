@@ -75,14 +75,19 @@ impl LedgerState {
         self.drafts.writers.insert(writer, waits);
         for mut draft in drafts {
             draft.id = self.drafts.number();
-            self.drafts.waiting.insert(draft.id, Waiting::Writer(writer));
+            self.drafts
+                .waiting
+                .insert(draft.id, Waiting::Writer(writer));
             self.run(Event::Write(draft)).await?;
         }
         Ok(())
     }
 
     /// Writes what nobody waits for.
-    pub(super) async fn write_unasked(&mut self, mut draft: Draft) -> Result<(), ActorProcessingErr> {
+    pub(super) async fn write_unasked(
+        &mut self,
+        mut draft: Draft,
+    ) -> Result<(), ActorProcessingErr> {
         draft.id = self.drafts.number();
         self.run(Event::Write(draft)).await
     }

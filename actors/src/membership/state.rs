@@ -304,10 +304,7 @@ impl MembershipState {
             }
             MembershipEffect::SetFeeder(feeder) => {
                 // One that is gone is started again together with this actor.
-                let _ = self
-                    .beside
-                    .ledger
-                    .cast(LedgerMessage::SetFeeder(feeder));
+                let _ = self.beside.ledger.cast(LedgerMessage::SetFeeder(feeder));
             }
             MembershipEffect::Remember { neighbours } => {
                 let ids: Vec<u8> = neighbours.iter().flat_map(|node| node.0).collect();
@@ -529,9 +526,10 @@ impl MembershipState {
         }
         for home in self.machine.homes() {
             let relays = self.roster.get(home).is_some_and(|manager| manager.relay);
-            let dialled = self.links.get(home).is_some_and(|link| {
-                link.path.dialled && !link.path.relayed
-            });
+            let dialled = self
+                .links
+                .get(home)
+                .is_some_and(|link| link.path.dialled && !link.path.relayed);
             if relays && dialled && self.places.asked.insert(*home) {
                 // One that is gone is started again together with this actor.
                 let reserve = NetworkMessage::ReserveRelay { via: *home };
@@ -546,10 +544,7 @@ impl MembershipState {
         bytes: &[u8],
     ) -> Result<(), ActorProcessingErr> {
         match codec::decode::<Message>(bytes) {
-            Ok(message) => {
-                self.run(MembershipEvent::Received { from, message })
-                    .await
-            }
+            Ok(message) => self.run(MembershipEvent::Received { from, message }).await,
             Err(error) => {
                 tracing::warn!(%from, %error, "a member sent what is no message");
                 Ok(())
