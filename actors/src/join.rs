@@ -21,7 +21,7 @@ use regatta_protocol::trust::invite::token::Token;
 use regatta_protocol::trust::papers;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::crew::Reach;
 use crate::identity::{NodeIdentity, NodeSecrets, Papers};
@@ -33,6 +33,9 @@ use crate::network::{
 
 /// How long a joiner waits for its homes to answer; it is a member without it.
 const MEETING: Duration = Duration::from_secs(5);
+/// The first pause before it asks again; it doubles.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+const ASK_AGAIN_MAX: Duration = Duration::from_secs(5);
 const EVENTS_MAX: usize = 64;
 
 /// What a joiner brings.
@@ -137,6 +140,47 @@ async fn network(
     let spawned = Actor::spawn(None, NetworkActor, arguments).await;
     let (actor, _) = spawned.map_err(|error| AskError::Network(error.to_string()))?;
     Ok((actor, told))
+}
+
+/// What a joiner may tell its operator while it waits.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// Nobody answered, or the one who did is busy: it asks again.
+    AsksAgain(&'a AskError),
+    /// The root has to sign first: it asks again.
+    WaitsForRoot {
+        /// What it will be called.
+        name: &'a Name,
+        /// The certificate that waits.
+        serial: Serial,
+    },
+}
+
+/// Asks until it is let in, refused, or out of patience.
+///
+/// # Errors
+/// Why the node is no member.
+pub async fn join(
+    arguments: &mut JoinArguments,
+    patience: Duration,
+    mut tell: impl FnMut(Progress<'_>),
+) -> Result<Asked, AskError> {
+    let until = Instant::now() + patience;
+    let mut pause = ASK_AGAIN;
+    loop {
+        let asked = ask_to_join(arguments).await;
+        let tired = Instant::now() + pause >= until;
+        match asked {
+            Ok(Asked::Waits { name, serial }) if !tired => {
+                let name = &name;
+                tell(Progress::WaitsForRoot { name, serial });
+            }
+            Err(error @ AskError::Unreachable(..)) if !tired => tell(Progress::AsksAgain(&error)),
+            asked => return asked,
+        }
+        sleep(pause).await;
+        pause = (2 * pause).min(ASK_AGAIN_MAX);
+    }
 }
 
 /// Asks once to be let in.

@@ -10,6 +10,8 @@ pub mod forge;
 pub mod ids;
 pub mod invariants;
 pub mod large;
+#[cfg(feature = "live")]
+pub mod live;
 pub mod network;
 pub mod node;
 pub mod plan;

@@ -1,0 +1,260 @@
+//! Whole nodes in one process and in virtual time: every actor, libp2p and the segments of the store
+//! as they ship, over a network and disks in memory that a test cuts, slows, tears and fills.
+//!
+//! What runs here is not replayed from a seed, because libp2p draws randomness of its own; rules are
+//! tortured in [`crate::world`], here it is seen whether the actors keep them.
+
+mod node;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use regatta_actors::acts::{self, InviteAsk};
+use regatta_actors::identity::{NodeIdentity, NodeSecrets};
+use regatta_actors::join::{Asked, JoinArguments, join};
+use regatta_actors::network::MemoryNet;
+use regatta_protocol::codec::Name;
+use regatta_protocol::crypto::seal::BoxSecret;
+use regatta_protocol::crypto::sign::SecretKey;
+use regatta_protocol::ident::{Hash, NodeId};
+use regatta_protocol::limits::DAY_MS;
+use regatta_protocol::machine::Millis;
+use regatta_protocol::membership::presence::PresenceState;
+use regatta_protocol::prng::Prng;
+use regatta_protocol::trust::founding::{self, Founded};
+use regatta_protocol::trust::invite::token::Token;
+use regatta_protocol::trust::statement::Statement;
+use tokio::time::{Instant, sleep};
+
+pub use self::node::LiveNode;
+use crate::fleet::{EPOCH, name};
+
+/// Longer than anything that is waited for, in virtual time.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// How often a fact that is waited for is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A fleet of whole nodes.
+pub struct LiveFleet {
+    /// The network between them; nodes have the numbers of their places, counted from 1.
+    pub net: MemoryNet,
+    /// The root, off line in life, at hand here.
+    pub root: Founded,
+    /// The nodes, managers first.
+    pub nodes: Vec<LiveNode>,
+    started: Instant,
+    prng: Prng,
+}
+
+impl LiveFleet {
+    /// Founds a fleet with so many managers, and starts them. To be called in paused time.
+    pub async fn found(seed: u64, managers: usize) -> Self {
+        let mut prng = Prng::from_number(seed);
+        let root = founding::found(name("acme"), EPOCH, &mut prng);
+        let mut certified = Vec::new();
+        for number in 1..=managers {
+            let secrets = secrets(&mut prng);
+            let certificate = founding::manager_certificate(
+                1,
+                NodeId(prng.bytes()),
+                name(&format!("m{number}")),
+                secrets.public(),
+                EPOCH,
+            );
+            let signed = founding::certify(&certificate, &root.fleet, &root.key);
+            certified.push((secrets, signed));
+        }
+        let statements: Vec<Statement> = certified
+            .iter()
+            .map(|(_, signed)| Statement::Certify(signed.clone()))
+            .collect();
+        let mut fleet = Self {
+            net: MemoryNet::new(seed),
+            root,
+            nodes: Vec::new(),
+            started: Instant::now(),
+            prng,
+        };
+        for (secrets, certificate) in certified {
+            let identity = NodeIdentity {
+                fleet: fleet.root.fleet,
+                root: fleet.root.root.clone(),
+                statements: statements.clone(),
+                certificate,
+                secrets: Arc::new(secrets),
+            };
+            fleet.add(identity, Vec::new(), Vec::new());
+        }
+        fleet.introduce(managers);
+        for place in 0..managers {
+            fleet.start(place).await;
+        }
+        fleet
+    }
+
+    /// Tells each manager where the others are, as an operator does by joining them one after another.
+    fn introduce(&mut self, managers: usize) {
+        let mets: Vec<_> = (0..managers).map(|place| self.nodes[place].met()).collect();
+        for node in &mut self.nodes {
+            node.met = mets
+                .iter()
+                .filter(|met| met.node != node.id)
+                .cloned()
+                .collect();
+        }
+    }
+
+    fn add(
+        &mut self,
+        identity: NodeIdentity,
+        contacts: Vec<regatta_protocol::contacts::SignedContact>,
+        met: Vec<regatta_actors::membership::Met>,
+    ) -> usize {
+        let number = self.nodes.len() as u64 + 1;
+        let port = self.net.port(number);
+        let node = LiveNode::new(number, identity, (contacts, met), port, self.prng.branch());
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+
+    /// What wall clocks show that are right.
+    #[must_use]
+    pub fn wall(&self) -> Millis {
+        let passed = self.started.elapsed().as_millis();
+        EPOCH.plus(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+
+    /// Starts a node from its disk.
+    pub async fn start(&mut self, place: usize) {
+        let wall = self.wall();
+        self.nodes[place].start(wall).await;
+    }
+
+    /// Gives an invite at a manager.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn invite(&self, manager: usize, uses: u32) -> Token {
+        let ask = InviteAsk {
+            uses,
+            ttl_ms: DAY_MS,
+            ..InviteAsk::default()
+        };
+        let given = acts::invite(&self.nodes[manager].handles().await, ask).await;
+        given.expect("a manager may invite").gives.token
+    }
+
+    /// Has a new device join, from a place of its own in the network; it is not started yet.
+    ///
+    /// # Errors
+    /// What it was told.
+    pub async fn join(&mut self, token: &Token, device: &str) -> Result<usize, String> {
+        let secrets = Arc::new(secrets(&mut self.prng));
+        let number = self.nodes.len() as u64 + 1;
+        let mut arguments = JoinArguments {
+            token: token.clone(),
+            name: Name::new(device).map_err(|error| error.to_string())?,
+            secrets,
+            reach: node::reach(self.net.port(number), number),
+            wall: self.wall(),
+            prng: self.prng.branch(),
+        };
+        match join(&mut arguments, PATIENCE, |_| {}).await {
+            Ok(Asked::Joined(member)) => {
+                let met = member.met.into_iter().collect();
+                Ok(self.add(member.identity, member.contacts, met))
+            }
+            Ok(Asked::Waits { name, .. }) => Err(format!("{name} waits for the root")),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Adds devices that run.
+    ///
+    /// # Panics
+    /// When one is not let in.
+    pub async fn join_many(&mut self, count: usize) {
+        let token = self.invite(0, u32::try_from(count).unwrap_or(u32::MAX)).await;
+        for number in 1..=count {
+            let joined = self.join(&token, &format!("amr-{number:02}")).await;
+            let place = joined.expect("a good invite lets in");
+            self.start(place).await;
+        }
+    }
+
+    /// Waits for a fact.
+    ///
+    /// # Panics
+    /// When it does not come about.
+    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut(&Self) -> bool) {
+        let began = Instant::now();
+        while !holds(self).await {
+            assert!(began.elapsed() < PATIENCE, "waited for {what} in vain");
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Whether all of these nodes hold the same.
+    pub async fn agree(&self, places: &[usize]) -> bool {
+        let mut digests = Vec::new();
+        for place in places {
+            digests.push(self.nodes[*place].digest().await);
+        }
+        digests.windows(2).all(|pair| pair[0] == pair[1])
+    }
+
+    /// Waits until all of these nodes hold the same, and says what.
+    ///
+    /// # Panics
+    /// When they do not come to agree.
+    pub async fn agreed(&self, places: &[usize]) -> Hash {
+        let what = format!("agreement of {places:?}");
+        self.until(&what, async |fleet: &Self| fleet.agree(places).await)
+            .await;
+        self.nodes[places[0]].digest().await
+    }
+
+    /// Waits until a manager says that a node is ready.
+    ///
+    /// # Panics
+    /// When it does not come to that.
+    pub async fn ready(&self, manager: usize, place: usize) {
+        let what = format!("node {} ready at {}", place + 1, manager + 1);
+        self.until(&what, async |fleet: &Self| {
+            fleet.state(manager, place).await == PresenceState::Ready
+        })
+        .await;
+    }
+
+    /// What a manager says of a node.
+    pub async fn state(&self, manager: usize, place: usize) -> PresenceState {
+        let id = self.nodes[place].id;
+        let handles = self.nodes[manager].handles().await;
+        let said = acts::look_around(&handles, move |view| {
+            view.machine.state_of(id, view.now).state
+        });
+        said.await.unwrap_or(PresenceState::Unknown)
+    }
+
+    /// Cuts or heals the links between two groups.
+    pub fn cut(&self, ones: &[usize], others: &[usize]) {
+        for one in ones {
+            for other in others {
+                self.net.cut(*one as u64 + 1, *other as u64 + 1);
+            }
+        }
+    }
+}
+
+fn secrets(prng: &mut Prng) -> NodeSecrets {
+    NodeSecrets {
+        sign: SecretKey::generate(prng),
+        seal: BoxSecret::generate(prng),
+    }
+}
+
+/// How far a node's clock is off.
+pub(crate) fn steady() -> Arc<AtomicI64> {
+    Arc::new(AtomicI64::new(0))
+}

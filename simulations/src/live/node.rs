@@ -1,0 +1,201 @@
+//! One whole node: what outlasts a crash of it, and its actors while it is up.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use regatta_actors::acts;
+use regatta_actors::clock::Clock;
+use regatta_actors::crew::{Entropy, Ground, Handles, NodeCrew, NodePlan, Reach};
+use regatta_actors::identity::NodeIdentity;
+use regatta_actors::membership::Met;
+use regatta_actors::network::{
+    MemoryNet, MemoryPort, NetworkLimits, NetworkSettings, NetworkTransport,
+};
+use regatta_actors::store::disk::simulated::SimulatedDisk;
+use regatta_actors::store::index::OpenedIndex;
+use regatta_actors::store::index::memory::MemoryIndex;
+use regatta_actors::supervisor::Running;
+use regatta_protocol::contacts::SignedContact;
+use regatta_protocol::ident::{Hash, NodeId};
+use regatta_protocol::machine::Millis;
+use regatta_protocol::membership::KEEP_ALIVE_MS;
+use regatta_protocol::membership::message::Profile;
+use regatta_protocol::prng::Prng;
+use regatta_protocol::trust::certificate::Rank;
+use tokio::sync::watch;
+
+use crate::live::steady;
+
+/// A node, up or down.
+pub struct LiveNode {
+    /// Its id.
+    pub id: NodeId,
+    /// Its disk, which outlasts it.
+    pub disk: SimulatedDisk,
+    /// How far its clock is off.
+    pub off_ms: Arc<AtomicI64>,
+    /// Whom it met when it joined.
+    pub met: Vec<Met>,
+    number: u64,
+    identity: Arc<NodeIdentity>,
+    contacts: Vec<SignedContact>,
+    port: MemoryPort,
+    entropy: Entropy,
+    up: Option<Up>,
+}
+
+struct Up {
+    running: Running,
+    handles: watch::Receiver<Option<Handles>>,
+}
+
+/// How the node of this number reaches others.
+pub(super) fn reach(port: MemoryPort, number: u64) -> Reach {
+    Reach {
+        transport: NetworkTransport::Memory(port),
+        settings: NetworkSettings {
+            listen: vec![MemoryNet::address(number)],
+            ..NetworkSettings::default()
+        },
+        limits: NetworkLimits::agent(),
+        profile: Profile::Normal,
+        keep_alive_ms: KEEP_ALIVE_MS,
+    }
+}
+
+impl LiveNode {
+    pub(super) fn new(
+        number: u64,
+        identity: NodeIdentity,
+        (contacts, met): (Vec<SignedContact>, Vec<Met>),
+        port: MemoryPort,
+        prng: Prng,
+    ) -> Self {
+        let certificate = identity.certificate.decode();
+        let id = certificate.as_ref().map_or(NodeId::ZERO, |it| it.node);
+        let prng = Mutex::new(prng);
+        let entropy: Entropy = Arc::new(move || {
+            let mut prng = prng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            prng.bytes()
+        });
+        Self {
+            id,
+            disk: SimulatedDisk::new(),
+            off_ms: steady(),
+            met,
+            number,
+            identity: Arc::new(identity),
+            contacts,
+            port,
+            entropy,
+            up: None,
+        }
+    }
+
+    /// How others find it.
+    pub(super) fn met(&self) -> Met {
+        Met {
+            node: self.id,
+            keys: self.identity.secrets.public(),
+            addresses: vec![MemoryNet::address(self.number)],
+        }
+    }
+
+    /// Whether it is a manager.
+    #[must_use]
+    pub fn is_manager(&self) -> bool {
+        let certificate = self.identity.certificate.decode();
+        certificate.is_ok_and(|it| it.rank == Rank::Manager)
+    }
+
+    /// Whether it is up.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.up.is_some()
+    }
+
+    pub(super) async fn start(&mut self, wall: Millis) {
+        let disk = self.disk.clone();
+        let mut reach = reach(self.port.clone(), self.number);
+        if self.is_manager() {
+            reach.limits = NetworkLimits::manager();
+            reach.settings.relay = true;
+        }
+        let begun = self.disk.used() > 0;
+        let plan = NodePlan {
+            identity: Arc::clone(&self.identity),
+            told: self.contacts.clone(),
+            met: self.met.clone(),
+            begun,
+            ground: Arc::new(move || {
+                Ok(Ground {
+                    disk: Arc::new(disk.clone()),
+                    index: Box::new(|| OpenedIndex {
+                        index: Arc::new(MemoryIndex::default()),
+                        notes: Vec::new(),
+                    }),
+                })
+            }),
+            reach,
+            clock: Clock::simulated(wall, Arc::clone(&self.off_ms)),
+            entropy: Arc::clone(&self.entropy),
+            service: None,
+        };
+        let (crew, handles) = NodeCrew::new(plan);
+        let running = Running::start(crew).await.expect("a node starts");
+        self.up = Some(Up { running, handles });
+    }
+
+    /// Its actors, once they run.
+    ///
+    /// # Panics
+    /// When it is down.
+    pub async fn handles(&self) -> Handles {
+        let up = self.up.as_ref().expect("the node is up");
+        let mut handles = up.handles.clone();
+        let found = handles.wait_for(Option::is_some).await;
+        found
+            .ok()
+            .and_then(|found| found.clone())
+            .expect("the node runs")
+    }
+
+    /// Stops it as an operator does.
+    pub async fn stop(&mut self) {
+        if let Some(up) = self.up.take() {
+            up.running.stop();
+            up.running.ended().await;
+        }
+    }
+
+    /// Stops it as a power cut does: nothing more is said or written, and the disk forgets what it was
+    /// not asked to sync.
+    pub async fn cut_power(&mut self, net: &MemoryNet, seed: u64) {
+        if let Some(up) = self.up.take() {
+            self.disk.kill();
+            net.vanish(self.number);
+            up.running.kill().await;
+            self.disk.crash(seed);
+        }
+    }
+
+    /// Sets its clock off.
+    pub fn set_clock(&self, off_ms: i64) {
+        self.off_ms.store(off_ms, Ordering::Relaxed);
+    }
+
+    /// What it holds for the whole fleet.
+    pub async fn digest(&self) -> Hash {
+        let handles = self.handles().await;
+        let digest = acts::look(&handles, |view| view.replica.holdings().state_digest());
+        digest.await.unwrap_or(Hash::ZERO)
+    }
+
+    /// How many entries it holds.
+    pub async fn entries(&self) -> usize {
+        let handles = self.handles().await;
+        let entries = acts::look(&handles, |view| view.replica.holdings().entries());
+        entries.await.unwrap_or(0)
+    }
+}

@@ -1,0 +1,4 @@
+//! Whole nodes in one process, in virtual time: forming, partitions, losses, power cuts.
+
+#[path = "fleet/forming.rs"]
+mod forming;
