@@ -18,7 +18,7 @@ use regatta_protocol::trust::verdict::{InviteId, Subject};
 use crate::fixture::{Fixture, Hand, day, deliver, good, name, stopped, verdict};
 use crate::harbour::{asks, device_certificate, harbour, key, keys_of};
 use crate::scenarios::fleet;
-use crate::state::{after, all_orders_agree};
+use crate::state::{after, all_orders_agree, timed};
 
 fn node(number: u8) -> NodeId {
     NodeId([number; 16])
@@ -453,4 +453,27 @@ fn invites_that_are_out_are_listed_with_their_uses() {
     holdings.settle(day(11));
     let invites = Roll::of(&holdings).invites();
     assert!(invites[0].expired && invites[0].stopped);
+}
+
+#[test]
+fn a_roll_of_twenty_thousand_is_read_at_once() {
+    let (fixture, [mut m1, ..], mut entries) = fleet();
+    for number in 0_u32..20_000 {
+        let mut certificate = device_certificate(90, &m1, &[("site", "osaka")]);
+        certificate.node.0[..4].copy_from_slice(&number.to_le_bytes());
+        certificate.keys.sign.0.0[..4].copy_from_slice(&number.to_le_bytes());
+        let enrolment = Enrolment {
+            invite: InviteId(regatta_protocol::ident::Serial([60; 16])),
+            uses: 10_000,
+            certificate: codec::encode(&certificate).into(),
+            replaces: None,
+        };
+        let content = codec::encode(&enrolment);
+        entries.push(m1.write(LedgerKind::Managers, EntryKind::ENROLMENT, content, day(1)));
+    }
+    let holdings = after(&fixture, &entries, day(2));
+    let (devices, took) = timed(|| Roll::of(&holdings).devices());
+    let contested = devices.iter().filter(|device| device.contested).count();
+    assert_eq!((devices.len(), contested), (20_000, 10_001));
+    assert!(took.as_secs() < 5, "{took:?}");
 }
