@@ -2,6 +2,7 @@
 //! reached. It drives two machines, membership and contacts, and decides nothing itself.
 
 mod own;
+mod places;
 mod state;
 
 use std::collections::BTreeMap;

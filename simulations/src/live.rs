@@ -175,7 +175,9 @@ impl LiveFleet {
     /// # Panics
     /// When one is not let in.
     pub async fn join_many(&mut self, count: usize) {
-        let token = self.invite(0, u32::try_from(count).unwrap_or(u32::MAX)).await;
+        let token = self
+            .invite(0, u32::try_from(count).unwrap_or(u32::MAX))
+            .await;
         for number in 1..=count {
             let joined = self.join(&token, &format!("amr-{number:02}")).await;
             let place = joined.expect("a good invite lets in");

@@ -19,7 +19,10 @@ async fn devices_join_and_every_manager_knows_them() {
     let handles = fleet.nodes[1].handles().await;
     let names = acts::look(&handles, |view| {
         let devices = Roll::of(view.replica.holdings()).devices();
-        devices.iter().map(|it| it.name().to_string()).collect::<Vec<_>>()
+        devices
+            .iter()
+            .map(|it| it.name().to_string())
+            .collect::<Vec<_>>()
     });
     let mut names = names.await.expect("the ledger runs");
     names.sort();

@@ -29,8 +29,13 @@ const NOT_IN_PROTOCOL: [&str; 9] = [
     "tokio",
 ];
 
+/// For tests alone, and so never in what ships: whole nodes in one process.
+const IN_TESTS: (&str, &str) = ("node", "regatta-simulations");
+
 struct Dependency {
     line: usize,
+    /// For tests and benchmarks alone.
+    dev: bool,
     /// The package's own name, also where it was renamed.
     package: String,
     optional: bool,
@@ -49,7 +54,8 @@ pub fn point_the_right_way(manifest: &Source) -> Vec<String> {
         let fleet = member == "simulations"
             && dependency.optional
             && OPTIONAL_IN_SIMULATIONS.contains(&package);
-        if package.starts_with("regatta") && !allowed.contains(&package) && !fleet {
+        let tests = dependency.dev && (member, package) == IN_TESTS;
+        if package.starts_with("regatta") && !allowed.contains(&package) && !fleet && !tests {
             let rule = format!(
                 "{member} may not stand on {package}: protocol <- actors <- node, and simulations \
                  on protocol"
@@ -76,6 +82,7 @@ fn dependencies(manifest: &Source) -> Vec<Dependency> {
             let table = section.rsplit_once("dependencies.").map(|(_, name)| name);
             found.extend(table.map(|name| Dependency {
                 line,
+                dev: section.contains("dev-dependencies"),
                 package: name.trim_matches('"').to_owned(),
                 optional: false,
             }));
@@ -88,6 +95,7 @@ fn dependencies(manifest: &Source) -> Vec<Dependency> {
             let (name, dotted) = key.trim().split_once('.').unwrap_or((key.trim(), ""));
             found.push(Dependency {
                 line,
+                dev: section.contains("dev-dependencies"),
                 package: renamed(value).unwrap_or(name.trim_matches('"')).to_owned(),
                 optional: value.contains("optional = true") || dotted == "optional",
             });

@@ -256,7 +256,6 @@ fn dependencies() {
         ("protocol", "libp2p-noise = \"0.47\""),
         ("actors", "regatta-node = { path = \"../node\" }"),
         ("actors", "regatta-simulations.workspace = true"),
-        ("node", "regatta-simulations.workspace = true"),
         ("simulations", "regatta-node.workspace = true"),
     ] {
         let path = format!("{member}/Cargo.toml");
@@ -301,6 +300,11 @@ fn dependencies() {
         "actors/Cargo.toml",
         "[dependencies]\ntokio = \"1\"\nregatta-protocol.workspace = true\n",
     );
+    let simulations = "regatta-simulations.workspace = true";
+    let tests = format!("[dev-dependencies]\n{simulations}\n");
+    good(rule, "node/Cargo.toml", &tests);
+    let shipped = format!("[dependencies]\n{simulations}\n");
+    bad(rule, "node/Cargo.toml", &shipped, 2);
     let fleet = "[dependencies]\nregatta-node = { workspace = true, optional = true }\n";
     good(rule, "simulations/Cargo.toml", fleet);
     bad(rule, "actors/Cargo.toml", fleet, 2);

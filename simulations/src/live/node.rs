@@ -76,7 +76,9 @@ impl LiveNode {
         let id = certificate.as_ref().map_or(NodeId::ZERO, |it| it.node);
         let prng = Mutex::new(prng);
         let entropy: Entropy = Arc::new(move || {
-            let mut prng = prng.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut prng = prng
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
             prng.bytes()
         });
         Self {

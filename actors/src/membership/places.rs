@@ -1,0 +1,148 @@
+//! Where members are, this node among them: what they say, what the LAN shows, what relays offer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ractor::ActorProcessingErr;
+use regatta_protocol::contacts::ContactEvent;
+use regatta_protocol::crypto::sign::PublicKey;
+use regatta_protocol::ident::NodeId;
+use regatta_protocol::membership::MembershipEvent;
+use regatta_protocol::trust::certificate::NodeKeys;
+
+use crate::membership::state::MembershipState;
+use crate::network::{Address, Contact, DialError, NetworkMessage, Path};
+
+/// Where others are, besides what they say of themselves.
+#[derive(Default)]
+pub(super) struct Places {
+    /// On the LAN, as seen there.
+    pub(super) lan: BTreeMap<NodeId, Vec<Address>>,
+    /// As they were met at joining.
+    pub(super) met: BTreeMap<NodeId, (NodeKeys, Vec<Address>)>,
+    /// Relays that were asked for a reservation.
+    pub(super) asked: BTreeSet<NodeId>,
+}
+
+impl MembershipState {
+    /// How a member may be reached, as far as is known here.
+    pub(super) fn contact(&self, peer: NodeId) -> Option<Contact> {
+        let told = self.contacts.of(&peer);
+        let met = self.places.met.get(&peer);
+        let keys = told.map(|told| told.keys).or(met.map(|(keys, _)| *keys))?;
+        let lan = self.places.lan.get(&peer).into_iter().flatten().cloned();
+        let said = told.into_iter().flat_map(|told| &told.addresses);
+        let said = said.filter_map(|address| address.parse().ok());
+        let met = met.into_iter().flat_map(|(_, addresses)| addresses.clone());
+        let mut addresses: Vec<Address> = Vec::new();
+        for address in lan.chain(said).chain(met) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        (!addresses.is_empty()).then_some(Contact {
+            peer,
+            sign_key: keys.sign,
+            seal_key: Some(keys.seal),
+            addresses,
+            early: Vec::new(),
+        })
+    }
+
+    pub(super) async fn find(
+        &mut self,
+        node: NodeId,
+    ) -> Result<Option<Contact>, ActorProcessingErr> {
+        let found = self.contact(node);
+        if found.is_none() {
+            self.run_contacts(ContactEvent::Wanted { node }).await?;
+        }
+        Ok(found)
+    }
+
+    pub(super) fn path_changed(&mut self, peer: NodeId, path: Path) {
+        if let Some(link) = self.links.get_mut(&peer) {
+            link.path = path;
+        }
+    }
+
+    pub(super) async fn dial_failed(
+        &mut self,
+        peer: NodeId,
+        reason: DialError,
+    ) -> Result<(), ActorProcessingErr> {
+        if reason != DialError::HungUp {
+            // What was seen on the LAN may have left it.
+            self.places.lan.remove(&peer);
+        }
+        self.run(MembershipEvent::DialFailed { peer }).await
+    }
+
+    pub(super) async fn lan_seen(
+        &mut self,
+        key: PublicKey,
+        addresses: Vec<Address>,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(peer) = self.contacts.with_key(&key) else {
+            return Ok(());
+        };
+        self.places.lan.insert(peer, addresses);
+        self.run(MembershipEvent::LanSeen { peer }).await
+    }
+
+    pub(super) async fn listening(&mut self, address: Address) -> Result<(), ActorProcessingErr> {
+        tracing::info!(%address, "listening");
+        self.own.listening.insert(address);
+        self.tell_own().await
+    }
+
+    pub(super) async fn not_listening(
+        &mut self,
+        address: &Address,
+    ) -> Result<(), ActorProcessingErr> {
+        self.own.listening.remove(address);
+        self.tell_own().await
+    }
+
+    pub(super) async fn reserved(
+        &mut self,
+        via: NodeId,
+        address: Address,
+    ) -> Result<(), ActorProcessingErr> {
+        self.own.reserved.insert(via, address);
+        self.tell_own().await
+    }
+
+    pub(super) async fn reservation_lost(&mut self, via: NodeId) -> Result<(), ActorProcessingErr> {
+        self.own.reserved.remove(&via);
+        self.tell_own().await
+    }
+
+    /// Says where this node can be reached, where that changed.
+    pub(super) async fn tell_own(&mut self) -> Result<(), ActorProcessingErr> {
+        let own = self.own.worth_telling();
+        let event = ContactEvent::Own {
+            at: self.beside.reference.read(),
+            addresses: own.iter().map(ToString::to_string).collect(),
+        };
+        self.run_contacts(event).await
+    }
+
+    /// Who cannot be dialled is reached through its homes.
+    pub(super) fn reserve(&mut self) {
+        if self.is_manager {
+            return;
+        }
+        for home in self.machine.homes() {
+            let relays = self.roster.get(home).is_some_and(|manager| manager.relay);
+            let dialled = self
+                .links
+                .get(home)
+                .is_some_and(|link| link.path.dialled && !link.path.relayed);
+            if relays && dialled && self.places.asked.insert(*home) {
+                // One that is gone is started again together with this actor.
+                let reserve = NetworkMessage::ReserveRelay { via: *home };
+                let _ = self.beside.network.cast(reserve);
+            }
+        }
+    }
+}
