@@ -1,0 +1,384 @@
+//! Every path of the API in one table: what it does, who may, what goes in and comes out.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::control::api::{
+    Check, Device, DeviceDetail, FleetInfo, GrantAsk, Granted, Invite, InviteAsk, InviteGiven,
+    LabelAsk, Manager, ManagerRequest, Metric, PathReport, PongLine, RevokeAsk, Saved,
+    SignedInviteText, StatementText, Status,
+};
+use regatta_protocol::trust::certificate::Capability;
+
+/// What a row asks the desk for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    Status,
+    Devices,
+    Device,
+    Label,
+    Forget,
+    Replace,
+    RenewDevice,
+    Ping,
+    Path,
+    Managers,
+    Requests,
+    Invites,
+    Invite,
+    RecordInvite,
+    Revoke,
+    Renew,
+    Grant,
+    Statement,
+    Fleet,
+    Doctor,
+    Metrics,
+    MetricsText,
+    Document,
+}
+
+/// How something is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// A question.
+    Get,
+    /// A change, which is logged with who asked for it.
+    Post,
+}
+
+impl Method {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+        }
+    }
+}
+
+/// What an answer is made of.
+#[derive(Clone, Copy, Debug)]
+pub enum Content {
+    Json(Shape),
+    /// One JSON value for each line, as they come.
+    Lines(Shape),
+    Text,
+    /// JSON that another standard describes.
+    AnyJson,
+}
+
+/// The JSON schema of a type.
+pub type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    generator.subschema_for::<T>()
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    pub call: Call,
+    pub method: Method,
+    /// With at most one `{name}`, which is one segment.
+    pub path: &'static str,
+    /// What a caller needs who has only a part of the node's capabilities.
+    pub needs: Option<Capability>,
+    pub about: &'static str,
+    /// Parameters that may follow a `?`, with what they say.
+    pub query: &'static [(&'static str, &'static str)],
+    pub takes: Option<Shape>,
+    pub gives: Content,
+}
+
+const fn get(call: Call, path: &'static str, about: &'static str, gives: Content) -> Route {
+    Route {
+        call,
+        method: Method::Get,
+        path,
+        needs: None,
+        about,
+        query: &[],
+        takes: None,
+        gives,
+    }
+}
+
+const fn post(
+    call: Call,
+    path: &'static str,
+    about: &'static str,
+    takes: Option<Shape>,
+    gives: Shape,
+) -> Route {
+    Route {
+        method: Method::Post,
+        takes,
+        ..get(call, path, about, Content::Json(gives))
+    }
+}
+
+impl Route {
+    const fn needs(mut self, capability: Capability) -> Self {
+        self.needs = Some(capability);
+        self
+    }
+
+    const fn query(mut self, query: &'static [(&'static str, &'static str)]) -> Self {
+        self.query = query;
+        self
+    }
+}
+
+/// The table. What the root signed needs no capability here: its signature is what counts.
+pub const ROUTES: [Route; 23] = [
+    get(
+        Call::Status,
+        "/v1/status",
+        "How this node is",
+        Content::Json(of::<Status>),
+    ),
+    get(
+        Call::Devices,
+        "/v1/devices",
+        "The devices",
+        Content::Json(of::<Vec<Device>>),
+    )
+    .query(&[(
+        "selector",
+        "which devices: site=osaka,role!=dock; without, all",
+    )]),
+    get(
+        Call::Device,
+        "/v1/devices/{name}",
+        "One device",
+        Content::Json(of::<DeviceDetail>),
+    ),
+    post(
+        Call::Label,
+        "/v1/devices/{name}/labels",
+        "Sets and removes labels",
+        Some(of::<LabelAsk>),
+        of::<Saved>,
+    )
+    .needs(Capability::DeviceEnrol),
+    post(
+        Call::Forget,
+        "/v1/devices/{name}/forget",
+        "Lists a device no more",
+        None,
+        of::<Saved>,
+    )
+    .needs(Capability::DeviceEnrol),
+    post(
+        Call::Replace,
+        "/v1/devices/{name}/replace",
+        "Makes an invite for new hardware in a device's place",
+        Some(of::<InviteAsk>),
+        of::<InviteGiven>,
+    )
+    .needs(Capability::DeviceEnrol),
+    post(
+        Call::RenewDevice,
+        "/v1/devices/{name}/renew",
+        "Renews a device's certificate",
+        None,
+        of::<Saved>,
+    )
+    .needs(Capability::DeviceEnrol),
+    get(
+        Call::Ping,
+        "/v1/devices/{name}/ping",
+        "Probes a device, an answer for each probe as it comes",
+        Content::Lines(of::<PongLine>),
+    )
+    .query(&[
+        ("count", "how many probes, 1 to 1000; without, 1"),
+        (
+            "interval_ms",
+            "between two probes, 100 to 60000; without, 1000",
+        ),
+    ]),
+    get(
+        Call::Path,
+        "/v1/devices/{name}/path",
+        "How a device is reached",
+        Content::Json(of::<PathReport>),
+    ),
+    get(
+        Call::Managers,
+        "/v1/managers",
+        "The managers",
+        Content::Json(of::<Vec<Manager>>),
+    ),
+    get(
+        Call::Requests,
+        "/v1/requests",
+        "The nodes that wait until the root makes them managers",
+        Content::Json(of::<Vec<ManagerRequest>>),
+    ),
+    get(
+        Call::Invites,
+        "/v1/invites",
+        "The invites",
+        Content::Json(of::<Vec<Invite>>),
+    ),
+    post(
+        Call::Invite,
+        "/v1/invites",
+        "Makes an invite for devices",
+        Some(of::<InviteAsk>),
+        of::<InviteGiven>,
+    )
+    .needs(Capability::DeviceEnrol),
+    post(
+        Call::RecordInvite,
+        "/v1/invites/signed",
+        "Records an invite that the root signed",
+        Some(of::<SignedInviteText>),
+        of::<Saved>,
+    ),
+    post(
+        Call::Revoke,
+        "/v1/revocations/{name}",
+        "Stops a device, or an invite by its id",
+        Some(of::<RevokeAsk>),
+        of::<Saved>,
+    )
+    .needs(Capability::Stop),
+    post(
+        Call::Renew,
+        "/v1/renew",
+        "Renews this node's own certificate",
+        None,
+        of::<Saved>,
+    )
+    .needs(Capability::DeviceEnrol),
+    post(
+        Call::Grant,
+        "/v1/grants",
+        "Signs a certificate for an operator",
+        Some(of::<GrantAsk>),
+        of::<Granted>,
+    )
+    .needs(Capability::Delegate),
+    post(
+        Call::Statement,
+        "/v1/statements",
+        "Takes something that the root signed",
+        Some(of::<StatementText>),
+        of::<Saved>,
+    ),
+    get(
+        Call::Fleet,
+        "/v1/fleet",
+        "What is needed to work with the root key",
+        Content::Json(of::<FleetInfo>),
+    ),
+    get(
+        Call::Doctor,
+        "/v1/doctor",
+        "What is wrong here",
+        Content::Json(of::<Vec<Check>>),
+    ),
+    get(
+        Call::Metrics,
+        "/v1/metrics",
+        "The node's numbers",
+        Content::Json(of::<Vec<Metric>>),
+    ),
+    get(
+        Call::MetricsText,
+        "/metrics",
+        "The node's numbers for Prometheus",
+        Content::Text,
+    ),
+    get(
+        Call::Document,
+        "/openapi.json",
+        "This document",
+        Content::AnyJson,
+    ),
+];
+
+/// What was found for a method and a path.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// A row, and what stands for its `{name}`, still encoded.
+    Route(&'static Route, Option<&'a str>),
+    /// The path is there, for other methods.
+    OtherMethod(&'static str),
+    Nothing,
+}
+
+/// Looks a request up.
+pub fn find<'a>(method: &str, path: &'a str) -> Found<'a> {
+    let mut other = None;
+    for route in &ROUTES {
+        let Some(name) = matches(route.path, path) else {
+            continue;
+        };
+        if route.method.word() == method {
+            return Found::Route(route, name);
+        }
+        other = other.or(Some(route.method.word()));
+    }
+    other.map_or(Found::Nothing, Found::OtherMethod)
+}
+
+/// `Some(None)` for a pattern without a name.
+fn matches<'a>(pattern: &str, path: &'a str) -> Option<Option<&'a str>> {
+    let Some((before, after)) = pattern.split_once("{name}") else {
+        return (pattern == path).then_some(None);
+    };
+    let name = path.strip_prefix(before)?.strip_suffix(after)?;
+    (!name.is_empty() && !name.contains('/')).then_some(Some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_row_is_found_by_its_own_path_and_no_other_has_it() {
+        for (index, route) in ROUTES.iter().enumerate() {
+            let path = route.path.replace("{name}", "amr-07");
+            match find(route.method.word(), &path) {
+                Found::Route(found, name) => {
+                    assert_eq!(found.call, route.call, "{path}");
+                    assert_eq!(name.is_some(), route.path.contains("{name}"), "{path}");
+                }
+                other => panic!("{path}: {other:?}"),
+            }
+            let after = &ROUTES[index + 1..];
+            assert!(after.iter().all(|other| other.call != route.call), "twice");
+        }
+    }
+
+    #[test]
+    fn other_methods_and_other_paths_are_told_apart() {
+        assert!(matches!(
+            find("PUT", "/v1/status"),
+            Found::OtherMethod("GET")
+        ));
+        assert!(matches!(
+            find("GET", "/v1/renew"),
+            Found::OtherMethod("POST")
+        ));
+        for path in [
+            "/",
+            "/v1",
+            "/v1/devices/",
+            "/v1/devices//path",
+            "/v1/devices/a/b/path",
+        ] {
+            assert!(matches!(find("GET", path), Found::Nothing), "{path}");
+        }
+    }
+
+    #[test]
+    fn every_change_but_the_roots_asks_for_a_capability() {
+        for route in ROUTES.iter().filter(|route| route.method == Method::Post) {
+            let signed = matches!(route.call, Call::RecordInvite | Call::Statement);
+            assert_eq!(route.needs.is_none(), signed, "{}", route.path);
+        }
+    }
+}
