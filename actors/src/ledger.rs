@@ -99,6 +99,13 @@ pub enum LedgerMessage {
         /// The entries.
         answer: oneshot::Sender<Result<Vec<Hash>, WriteError>>,
     },
+    /// From control: gives a device that is connected a new certificate now.
+    Renew {
+        /// Which.
+        node: NodeId,
+        /// Whether it was sent one.
+        answer: oneshot::Sender<bool>,
+    },
     /// From control: asks a manager that is connected for a new certificate now.
     AskRenewal {
         /// Which manager was asked.
@@ -192,6 +199,10 @@ impl Actor for LedgerActor {
             LedgerMessage::SetFeeder(feeder) => state.run(Event::Feeder(feeder)).await?,
             LedgerMessage::Look(look) => look(&state.view()),
             LedgerMessage::Write { decide, answer } => state.write(decide, answer).await?,
+            LedgerMessage::Renew { node, answer } => {
+                // Who no longer waits does not need to know.
+                let _ = answer.send(state.renew(node, true));
+            }
             LedgerMessage::AskRenewal { answer } => {
                 // Who no longer waits does not need to know.
                 let _ = answer.send(state.ask_renewal());

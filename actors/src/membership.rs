@@ -21,7 +21,7 @@ use crate::drive::Told;
 pub use crate::membership::state::{
     Beside, LinkedTo, MembershipArguments, MembershipState, MembershipView, Met,
 };
-use crate::network::{Address, Contact, DialError, NetworkEvent, Path};
+use crate::network::{Address, DialError, NetworkEvent, Path};
 
 /// How often the wall clock is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -140,12 +140,12 @@ pub enum MembershipMessage {
     },
     /// From control and from tests: reads what is known.
     Look(Look),
-    /// From control: how a member may be reached, to dial it; asked of managers where nobody knows.
-    Find {
-        /// Whom.
+    /// From control: makes a link where there is none.
+    Reach {
+        /// With whom.
         node: NodeId,
-        /// What is known.
-        answer: oneshot::Sender<Option<Contact>>,
+        /// How it is reached, or why it is not.
+        answer: oneshot::Sender<Result<Path, String>>,
     },
     /// From its timer: the machine's time has come.
     Wake,
@@ -265,12 +265,7 @@ impl Actor for MembershipActor {
                 look(&state.view());
                 Ok(())
             }
-            MembershipMessage::Find { node, answer } => {
-                let found = state.find(node).await?;
-                // Who no longer waits does not need to know.
-                let _ = answer.send(found);
-                Ok(())
-            }
+            MembershipMessage::Reach { node, answer } => state.reach(node, answer).await,
             MembershipMessage::Wake => state.wake().await,
             MembershipMessage::LookAround => state.look_around().await,
             MembershipMessage::Told(told) => state.told(told),

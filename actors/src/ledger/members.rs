@@ -19,6 +19,9 @@ use crate::membership::MembershipMessage;
 use crate::network::NetworkMessage;
 use crate::switchboard::Tag;
 
+/// Certificates that are remembered of members that are gone, to show what they bore.
+const KNOWN_MAX: usize = 65_536;
+
 impl LedgerState {
     /// Membership runs: it is told what it cannot know by itself.
     pub(super) fn introduce(&mut self, membership: ActorRef<MembershipMessage>) {
@@ -113,6 +116,10 @@ impl LedgerState {
         credentials: Arc<Credentials>,
     ) -> Result<(), ActorProcessingErr> {
         self.members.insert(peer, Arc::clone(&credentials));
+        if self.known.len() >= KNOWN_MAX {
+            self.known.pop_first();
+        }
+        self.known.insert(peer, Arc::clone(&credentials));
         self.run(Event::Presented { peer, credentials }).await?;
         self.renew(peer, false);
         Ok(())
@@ -155,13 +162,13 @@ impl LedgerState {
         Ok(())
     }
 
-    /// Signs a new certificate for a device, where one is due.
-    fn renew(&self, peer: NodeId, asked: bool) {
+    /// Signs a new certificate for a device, where one is due; whether it was sent one.
+    pub(super) fn renew(&self, peer: NodeId, asked: bool) -> bool {
         let Some(credentials) = self.members.get(&peer) else {
-            return;
+            return false;
         };
         if !self.papers.is_manager() {
-            return;
+            return false;
         }
         let me = Admitter {
             serial: self.papers.serial,
@@ -169,11 +176,12 @@ impl LedgerState {
         };
         let holdings = self.machine.holdings();
         let Some(certificate) = renewal::renewal(holdings, me, credentials, asked) else {
-            return;
+            return false;
         };
         tracing::info!(name = %certificate.name, labels = %certificate.labels, "renewing");
         let signed = self.certify(&certificate);
         self.say(peer, &PapersMessage::Renewed(signed));
+        true
     }
 
     fn say(&self, to: NodeId, message: &PapersMessage) {
@@ -225,7 +233,9 @@ impl LedgerState {
                 };
                 self.recognise(&shown, &chain).await?;
             }
-            PapersMessage::Renew => self.renew(from, true),
+            PapersMessage::Renew => {
+                self.renew(from, true);
+            }
             PapersMessage::Renewed(signed) => {
                 let holdings = self.machine.holdings();
                 match renewal::accept_renewed(holdings, &self.papers.certificate, &signed) {

@@ -100,6 +100,8 @@ pub struct LedgerState {
     pub(super) papers: Papers,
     pub(super) around: Around,
     pub(super) members: BTreeMap<NodeId, Arc<Credentials>>,
+    /// The same of everybody who was there since the start.
+    pub(super) known: BTreeMap<NodeId, Arc<Credentials>>,
     pub(super) drafts: Drafts,
     pub(super) duty: Duty,
     pub(super) disk_full: bool,
@@ -125,6 +127,8 @@ pub struct LedgerView<'a> {
     pub papers: &'a Papers,
     /// Members with whom there is a link, as their certificates show them.
     pub members: &'a BTreeMap<NodeId, Arc<Credentials>>,
+    /// The same of everybody who was there since the start.
+    pub known: &'a BTreeMap<NodeId, Arc<Credentials>>,
     /// Monotonic time.
     pub now: Millis,
     /// Certificates that will lapse.
@@ -203,6 +207,7 @@ impl LedgerState {
                 reference,
             },
             members: BTreeMap::new(),
+            known: BTreeMap::new(),
             drafts: Drafts::default(),
             duty: Duty::default(),
             disk_full: false,
@@ -227,6 +232,7 @@ impl LedgerState {
             replica: &self.machine,
             papers: &self.papers,
             members: &self.members,
+            known: &self.known,
             now: self.around.clock.now(),
             notices: &self.duty.notices,
             troubles: &self.duty.troubles,

@@ -8,6 +8,7 @@ use regatta_protocol::crypto::sign::PublicKey;
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::membership::MembershipEvent;
 use regatta_protocol::trust::certificate::NodeKeys;
+use tokio::sync::oneshot;
 
 use crate::membership::state::MembershipState;
 use crate::network::{Address, Contact, DialError, NetworkMessage, Path};
@@ -21,7 +22,15 @@ pub(super) struct Places {
     pub(super) met: BTreeMap<NodeId, (NodeKeys, Vec<Address>)>,
     /// Relays that were asked for a reservation.
     pub(super) asked: BTreeSet<NodeId>,
+    /// Who waits for a link.
+    pub(super) waiters: BTreeMap<NodeId, Vec<Waiter>>,
 }
+
+/// Whoever waits for a link.
+pub(super) type Waiter = oneshot::Sender<Result<Path, String>>;
+
+/// Those who wait for one link at once.
+const WAITERS_MAX: usize = 64;
 
 impl MembershipState {
     /// How a member may be reached, as far as is known here.
@@ -48,15 +57,47 @@ impl MembershipState {
         })
     }
 
-    pub(super) async fn find(
+    /// Somebody wants a link: it is made as soon as it is known where the node is.
+    pub(super) async fn reach(
         &mut self,
         node: NodeId,
-    ) -> Result<Option<Contact>, ActorProcessingErr> {
-        let found = self.contact(node);
-        if found.is_none() {
-            self.run_contacts(ContactEvent::Wanted { node }).await?;
+        answer: Waiter,
+    ) -> Result<(), ActorProcessingErr> {
+        if let Some(link) = self.links.get(&node) {
+            // Who no longer waits does not need to know.
+            let _ = answer.send(Ok(link.path.clone()));
+            return Ok(());
         }
-        Ok(found)
+        let waiters = self.places.waiters.entry(node).or_default();
+        waiters.retain(|waiter| !waiter.is_closed());
+        if waiters.len() >= WAITERS_MAX {
+            let _ = answer.send(Err("too many wait for it already".to_owned()));
+            return Ok(());
+        }
+        waiters.push(answer);
+        match self.contact(node) {
+            Some(contact) => {
+                self.tell_network(NetworkMessage::Dial(contact));
+                Ok(())
+            }
+            None => self.run_contacts(ContactEvent::Wanted { node }).await,
+        }
+    }
+
+    /// It became known where a node is.
+    pub(super) fn learned(&self, node: NodeId) {
+        let is_wanted = self.places.waiters.contains_key(&node) && !self.links.contains_key(&node);
+        if let Some(contact) = self.contact(node).filter(|_| is_wanted) {
+            self.tell_network(NetworkMessage::Dial(contact));
+        }
+    }
+
+    /// What became of a link that somebody waits for.
+    pub(super) fn reached(&mut self, node: NodeId, outcome: &Result<Path, String>) {
+        for waiter in self.places.waiters.remove(&node).into_iter().flatten() {
+            // Who no longer waits does not need to know.
+            let _ = waiter.send(outcome.clone());
+        }
     }
 
     pub(super) fn path_changed(&mut self, peer: NodeId, path: Path) {
@@ -70,6 +111,7 @@ impl MembershipState {
         peer: NodeId,
         reason: DialError,
     ) -> Result<(), ActorProcessingErr> {
+        self.reached(peer, &Err(reason.to_string()));
         if reason != DialError::HungUp {
             // What was seen on the LAN may have left it.
             self.places.lan.remove(&peer);

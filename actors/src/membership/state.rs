@@ -327,7 +327,7 @@ impl MembershipState {
             ContactEffect::Send { to, message } => {
                 self.send(to, Tag::Contacts, codec::encode(&message));
             }
-            ContactEffect::Learned { node } => tracing::debug!(%node, "learned where it is"),
+            ContactEffect::Learned { node } => self.learned(node),
             ContactEffect::Forged { peer } => {
                 tracing::warn!(%peer, "told where somebody is, which that one did not sign");
             }
@@ -385,6 +385,7 @@ impl MembershipState {
         path: Path,
     ) -> Result<(), ActorProcessingErr> {
         let lan = !path.relayed && self.places.lan.contains_key(&peer);
+        self.reached(peer, &Ok(path.clone()));
         self.links.insert(peer, LinkedTo { path, is_manager });
         self.run_contacts(ContactEvent::Known { node: peer, key })
             .await?;

@@ -5,7 +5,10 @@ use std::str::FromStr;
 
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
+use regatta_protocol::crypto::sign::PublicKey;
 use thiserror::Error;
+
+use crate::network::identity::sign_key;
 
 /// Where a node can be reached; libp2p's form, checked when it is read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +29,20 @@ impl Address {
         self.0
             .iter()
             .any(|part| matches!(part, Protocol::P2pCircuit))
+    }
+
+    /// The key of the relay through which the way leads.
+    #[must_use]
+    pub fn relay(&self) -> Option<PublicKey> {
+        let mut before = None;
+        for part in &self.0 {
+            match part {
+                Protocol::P2p(peer) => before = Some(peer),
+                Protocol::P2pCircuit => return before.and_then(|peer| sign_key(&peer)),
+                _ => {}
+            }
+        }
+        None
     }
 
     /// Whether nobody but this machine reaches it.

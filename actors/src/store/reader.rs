@@ -101,6 +101,17 @@ impl Reader {
         Ok(items)
     }
 
+    /// How many bytes the disk has left.
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub fn free_bytes(&self) -> Result<u64, StoreError> {
+        let free = self.0.disk.free_bytes();
+        free.map_err(|error| {
+            StoreError::io("asking how much is free beside", "the segments", &error)
+        })
+    }
+
     /// Keys of `from` up to `until`, as [`Reader::scan`] gives them, without their values.
     ///
     /// # Errors

@@ -1,0 +1,85 @@
+//! What somebody needs who works with the root's key, and what he brings back.
+
+use regatta_actors::acts::{self, look, look_around};
+use regatta_protocol::ident::Hash;
+use regatta_protocol::trust::certificate::Rank;
+use regatta_protocol::trust::roll::Roll;
+use regatta_protocol::trust::statement::Statement;
+
+use super::names::{from_text, to_text};
+use super::{Desk, problem, saved};
+use crate::control::api::{FleetInfo, ManagerRequest, Problem, Saved, StatementText, moment};
+use crate::control::server::Caller;
+
+impl Desk {
+    /// What `invite --manager` and `root sign` need to work with the root key.
+    ///
+    /// # Errors
+    /// See [`Desk`].
+    pub async fn fleet(&self) -> Result<FleetInfo, Problem> {
+        let handles = self.handles()?;
+        let own = look_around(handles, |view| view.own.worth_telling());
+        let addresses = own.await.map_err(problem)?;
+        let info = look(handles, move |view| {
+            let record = view.replica.holdings().record();
+            let current = record.roots().current();
+            let signed = record.roots().signed().last();
+            let print = |bytes: &[u8]| Hash::of(bytes).to_string()[..32].to_owned();
+            FleetInfo {
+                name: current.name.to_string(),
+                id: record.fleet().to_string(),
+                root: signed.map(to_text).unwrap_or_default(),
+                threshold: u32::from(current.keys.threshold),
+                keys: current
+                    .keys
+                    .keys
+                    .iter()
+                    .map(|key| print(&key.0.0))
+                    .collect(),
+                addresses: addresses.iter().map(ToString::to_string).collect(),
+                reference_ms: view.replica.reference(view.now).0,
+            }
+        });
+        info.await.map_err(problem)
+    }
+
+    /// The nodes that wait until the root makes them managers.
+    ///
+    /// # Errors
+    /// See [`Desk`].
+    pub async fn requests(&self) -> Result<Vec<ManagerRequest>, Problem> {
+        let requests = look(self.handles()?, |view| {
+            let devices = Roll::of(view.replica.holdings()).devices().into_iter();
+            let waiting =
+                devices.filter(|it| it.rank() == Rank::Manager && !it.certified && it.is_live());
+            let request = waiting.map(|it| ManagerRequest {
+                name: it.name().to_string(),
+                id: it.node.to_string(),
+                request: to_text(&it.certificate),
+                asked: moment(it.enrolled_at.0),
+            });
+            request.collect()
+        });
+        requests.await.map_err(problem)
+    }
+
+    /// Takes something that the root signed.
+    ///
+    /// # Errors
+    /// See [`Desk`].
+    pub async fn statement(&self, caller: &Caller, text: StatementText) -> Result<Saved, Problem> {
+        let statement: Statement = from_text(&text.text, "the root's statement")?;
+        let what = match &statement {
+            Statement::Rotate(_) => "the root's keys are rotated".to_owned(),
+            Statement::Certify(signed) => match signed.decode() {
+                Ok(certificate) => format!("{} is a manager", certificate.name),
+                Err(error) => return Err(Problem::usage(error.to_string())),
+            },
+            Statement::Order(_) => "the root's order is in force".to_owned(),
+        };
+        let written = acts::carry(self.handles()?, statement).await;
+        let written = written.map_err(problem)?;
+        tracing::info!(%caller, what, "the root spoke");
+        Ok(saved(&written, self.manager_count().await?, what))
+    }
+}
