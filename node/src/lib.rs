@@ -4,3 +4,8 @@ pub mod cli;
 pub mod control;
 pub mod desk;
 pub mod exit;
+pub mod folder;
+pub mod founding;
+pub mod machine;
+pub mod root_key;
+pub mod text;

@@ -2,14 +2,16 @@
 
 use regatta_actors::acts::{self, ActError, Given, find_target, look};
 use regatta_actors::ledger::LedgerMessage;
+use regatta_protocol::trust::enrolment::change::GivenInvite;
 use tokio::sync::oneshot;
 
-use super::names::{from_text, label_map, name_of, names};
+use super::names::{label_map, name_of, names};
 use super::{Desk, problem, saved};
 use crate::control::api::{
     InviteAsk, InviteGiven, LabelAsk, Problem, RevokeAsk, Saved, SignedInviteText, moment,
 };
 use crate::control::server::Caller;
+use crate::text::from_text;
 
 /// The shortest beginning of an invite's id that is taken for one.
 const INVITE_DIGITS_MIN: usize = 6;
@@ -83,10 +85,8 @@ impl Desk {
         caller: &Caller,
         signed: SignedInviteText,
     ) -> Result<Saved, Problem> {
-        let given = from_text::<regatta_protocol::trust::enrolment::change::GivenInvite>(
-            &signed.text,
-            "the signed invite",
-        )?;
+        let given = from_text::<GivenInvite>(&signed.text)
+            .map_err(|error| Problem::usage(error.to_string()))?;
         let written = acts::record_invite(self.handles()?, given.invite).await;
         let written = written.map_err(problem)?;
         tracing::info!(%caller, "an invite of the root was written down");

@@ -17,10 +17,10 @@ use regatta_protocol::trust::enrolment::Enrolment;
 use regatta_protocol::trust::founding::EARLY_MS;
 use regatta_protocol::trust::verdict::InviteId;
 
-use super::names::to_text;
 use super::{Desk, problem, saved};
 use crate::control::api::{GrantAsk, Granted, Problem, moment};
 use crate::control::server::Caller;
+use crate::text::to_text;
 
 /// Every capability, to read one by its name.
 const CAPABILITIES: [Capability; 12] = [

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use data_encoding::BASE64;
 use regatta_actors::ledger::LedgerView;
-use regatta_protocol::codec::{self, Wire};
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::selector::Labels;
 use regatta_protocol::trust::roll::Roll;
 
-use crate::control::api::{Labels as LabelMap, Problem};
+use crate::control::api::Labels as LabelMap;
 
 /// Names of everybody, by id.
 pub(super) type Names = BTreeMap<NodeId, String>;
@@ -43,19 +41,4 @@ pub(super) fn label_map(labels: &Labels) -> LabelMap {
     pairs
         .map(|(key, value)| (key.to_string(), value.to_string()))
         .collect()
-}
-
-/// Something of the protocol as text, for files and requests.
-pub(crate) fn to_text<T: Wire>(value: &T) -> String {
-    BASE64.encode(&codec::encode(value))
-}
-
-/// The same back; `what` is named where it is none.
-///
-/// # Errors
-/// When it is no such thing.
-pub(crate) fn from_text<T: Wire>(text: &str, what: &str) -> Result<T, Problem> {
-    let bytes = BASE64.decode(text.trim().as_bytes());
-    let bytes = bytes.map_err(|error| Problem::usage(format!("{what} is no base64: {error}")))?;
-    codec::decode(&bytes).map_err(|error| Problem::usage(format!("{what}: {error}")))
 }

@@ -6,10 +6,10 @@ use regatta_protocol::trust::certificate::Rank;
 use regatta_protocol::trust::roll::Roll;
 use regatta_protocol::trust::statement::Statement;
 
-use super::names::{from_text, to_text};
 use super::{Desk, problem, saved};
 use crate::control::api::{FleetInfo, ManagerRequest, Problem, Saved, StatementText, moment};
 use crate::control::server::Caller;
+use crate::text::{from_text, to_text};
 
 impl Desk {
     /// What `invite --manager` and `root sign` need to work with the root key.
@@ -68,7 +68,8 @@ impl Desk {
     /// # Errors
     /// See [`Desk`].
     pub async fn statement(&self, caller: &Caller, text: StatementText) -> Result<Saved, Problem> {
-        let statement: Statement = from_text(&text.text, "the root's statement")?;
+        let statement: Statement =
+            from_text(&text.text).map_err(|error| Problem::usage(error.to_string()))?;
         let what = match &statement {
             Statement::Rotate(_) => "the root's keys are rotated".to_owned(),
             Statement::Certify(signed) => match signed.decode() {

@@ -1,0 +1,155 @@
+//! A node's state folder: who it is, its keys, its ports; the store lies beside them.
+//!
+//! ```text
+//! identity/keys.toml     the secret keys; 0600, and refused where others may read it
+//! identity/member.toml   the fleet, its root, this node's certificate, where managers were
+//! identity/begun         there once the node has run: then an empty store is a loss
+//! ports.toml             ports that were chosen because the usual ones were taken
+//! store/                 what the node holds; see `regatta_actors::store`
+//! control.sock           where operators ask
+//! ```
+
+mod files;
+mod keys;
+mod member;
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+pub use self::files::{read_secret, write_secret};
+pub use self::keys::fresh as fresh_keys;
+pub use self::member::Membership;
+
+/// Why the folder cannot be used.
+#[derive(Debug, Error)]
+pub enum FolderError {
+    /// The system refused.
+    #[error("{doing} {}: {error}", path.display())]
+    Io {
+        /// The attempt.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// Others may read a secret.
+    #[error(
+        "{} can be read by others (mode {mode:03o}); whoever read it can act as this node: \
+         `chmod 600 {}`, and if in doubt revoke it and join anew",
+        path.display(),
+        path.display()
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// A file is not what was written there.
+    #[error("{}: {why}", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// It is no member of a fleet.
+    #[error(
+        "{} belongs to no fleet yet: `regatta join <invite>`, or `regatta init <name>` for a new one",
+        path.display()
+    )]
+    NoMember {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It is a member already.
+    #[error(
+        "{} is '{name}' of the fleet '{fleet}' already; use another --state-dir, or remove this one \
+         where that node is to be no more",
+        path.display()
+    )]
+    Taken {
+        /// The folder.
+        path: PathBuf,
+        /// Who it is.
+        name: String,
+        /// Of which fleet.
+        fleet: String,
+    },
+}
+
+/// A state folder.
+#[derive(Clone, Debug)]
+pub struct StateFolder {
+    path: PathBuf,
+}
+
+impl StateFolder {
+    /// The folder at a path; nothing is made yet.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the store is.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.path.join("store")
+    }
+
+    /// Where the store's index is.
+    #[must_use]
+    pub fn index(&self) -> PathBuf {
+        self.path.join("store").join("index")
+    }
+
+    fn identity(&self) -> PathBuf {
+        self.path.join("identity")
+    }
+
+    fn begun(&self) -> PathBuf {
+        self.identity().join("begun")
+    }
+
+    /// Where the ports are that were chosen.
+    #[must_use]
+    pub fn ports(&self) -> PathBuf {
+        self.path.join("ports.toml")
+    }
+
+    /// Makes the folder, closed to others.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn make(&self) -> Result<(), FolderError> {
+        files::make_folder(&self.path)?;
+        files::make_folder(&self.identity())
+    }
+
+    /// Whether the node has run before.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.begun().exists()
+    }
+
+    /// Notes that it runs.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn note_begun(&self) -> Result<(), FolderError> {
+        if self.has_begun() {
+            return Ok(());
+        }
+        files::write(&self.begun(), b"")
+    }
+}

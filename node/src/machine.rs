@@ -1,0 +1,63 @@
+//! What this machine gives a node: its name, its randomness, its time, ports that are free.
+
+use std::fs;
+use std::net::{TcpListener, UdpSocket};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use regatta_protocol::codec::Name;
+use regatta_protocol::machine::Millis;
+use regatta_protocol::prng::Prng;
+
+/// 32 bytes that nobody else knows.
+///
+/// # Panics
+/// When the system has no randomness: nothing can be done safely then.
+#[must_use]
+pub fn entropy() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    let filled = getrandom::fill(&mut bytes);
+    assert!(filled.is_ok(), "the system gives no randomness: {filled:?}");
+    bytes
+}
+
+/// A generator that nobody else knows.
+#[must_use]
+pub fn prng() -> Prng {
+    Prng::from_seed(entropy())
+}
+
+/// What the wall clock shows.
+#[must_use]
+pub fn wall() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = since.unwrap_or_default().as_millis();
+    Millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+/// The host's name, as far as it can be a node's.
+#[must_use]
+pub fn host_name() -> Option<Name> {
+    let text = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let first = text.trim().split('.').next()?;
+    Name::new(&first.to_ascii_lowercase()).ok()
+}
+
+/// Whether both a TCP and a UDP socket can be bound to this port, on every address.
+#[must_use]
+pub fn is_free(port: u16) -> bool {
+    let free = |host: &str| {
+        TcpListener::bind((host, port)).is_ok() && UdpSocket::bind((host, port)).is_ok()
+    };
+    free("0.0.0.0")
+}
+
+/// A port that is free for both now.
+#[must_use]
+pub fn free_port() -> Option<u16> {
+    (0..64).find_map(|_| {
+        let socket = TcpListener::bind(("0.0.0.0", 0)).ok()?;
+        let port = socket.local_addr().ok()?.port();
+        drop(socket);
+        is_free(port).then_some(port)
+    })
+}
