@@ -4,3 +4,6 @@ pub mod cli;
 pub mod control;
 pub mod desk;
 pub mod exit;
+pub mod log;
+pub mod settings;
+pub mod systemd;
