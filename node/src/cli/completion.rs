@@ -41,7 +41,8 @@ pub fn run(arguments: Arguments, console: &mut Console<'_>) -> Done {
     };
     let mut script = Vec::new();
     generate(shell, &mut super::command(), "regatta", &mut script);
-    let script = String::from_utf8_lossy(&script);
+    // Bash's generator lists hidden commands too.
+    let script = String::from_utf8_lossy(&script).replace(" __names\"", "\"");
     let script = match arguments.shell {
         For::Bash => format!("{script}\n{}", bash()),
         For::Zsh => zsh(&script),
