@@ -280,3 +280,27 @@ fn the_labs_nodes_do_not_meet_on_a_port() {
     listened.dedup();
     assert_eq!(listened.len(), count, "{listened:?}");
 }
+
+#[test]
+fn the_unit_starts_a_node_as_the_command_line_wants_it() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/regatta.service");
+    let unit = fs::read_to_string(path).expect("it is there");
+    let line = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="));
+    let words: Vec<&str> = line.expect("it starts something").split(' ').collect();
+    assert!(words[0].ends_with("/regatta"), "{words:?}");
+    let parsed = crate::cli::command().try_get_matches_from(&words);
+    assert_eq!(parsed.expect("understood").subcommand_name(), Some("up"));
+    for expect in [
+        "Type=notify",
+        "WatchdogSec=",
+        "User=regatta",
+        "Group=regatta",
+    ] {
+        assert!(
+            unit.lines().any(|line| line.starts_with(expect)),
+            "{expect}"
+        );
+    }
+}
