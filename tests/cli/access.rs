@@ -23,10 +23,16 @@ fn mode(path: &Path, mode: u32) {
 
 /// `regatta …` as another user; only root can ask for that.
 fn asked_by(user: Option<u32>, folder: &Path, arguments: &[&str]) -> Output {
-    // Copied to where that user may run it.
+    // Copied to where that user may run it; by another process, because a file that is open for
+    // writing in this one could be inherited by what another test just starts, and is then busy.
     let binary = folder.join("regatta");
     if !binary.exists() {
-        fs::copy(env!("CARGO_BIN_EXE_regatta"), &binary).expect("copied");
+        let mut copy = Command::new("cp");
+        let copied = copy
+            .arg(env!("CARGO_BIN_EXE_regatta"))
+            .arg(&binary)
+            .status();
+        assert!(copied.is_ok_and(|status| status.success()), "copied");
         mode(&binary, 0o755);
     }
     let mut command = Command::new(binary);
