@@ -1,8 +1,21 @@
 //! The real binary, run as an operator runs it: what it prints, where, and how it ends.
 
+#[path = "cli/access.rs"]
+mod access;
+#[path = "cli/answers.rs"]
+mod answers;
+#[path = "cli/help.rs"]
+mod help;
+#[path = "cli/node.rs"]
+mod node;
+#[path = "cli/settings.rs"]
+mod settings;
+#[path = "cli/usage.rs"]
+mod usage;
+
 use std::ffi::OsStr;
 use std::fs::File;
-use std::os::unix::ffi::OsStrExt;
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use regatta_node::exit::Exit;
@@ -20,23 +33,60 @@ fn run<S: AsRef<OsStr>>(arguments: &[S]) -> Output {
         .expect("the binary that cargo just built starts")
 }
 
+/// With a text on standard input.
+fn run_with(arguments: &[&str], input: &str) -> Output {
+    let mut command = regatta();
+    command.args(arguments).stdin(Stdio::piped());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // It may have ended without reading.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().expect("it ends")
+}
+
 fn code(output: &Output) -> Option<i32> {
     output.status.code()
 }
 
-/// Ends with `USAGE`, prints nothing, and says `expect` in one line on standard error.
-fn refuses<S: AsRef<OsStr>>(arguments: &[S], expect: &str) {
-    let output = run(arguments);
-    let said = String::from_utf8(output.stderr.clone()).expect("messages are UTF-8");
-    assert_eq!(code(&output), Some(i32::from(Exit::USAGE.code())), "{said}");
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("messages are UTF-8")
+}
+
+/// Ends with `exit`, prints nothing, and says `expect` in one line on standard error.
+fn fails(output: &Output, exit: Exit, expect: &str) {
+    let said = text(&output.stderr);
+    assert_eq!(code(output), Some(i32::from(exit.code())), "{said}");
     assert!(output.stdout.is_empty(), "standard output is for answers");
+    assert!(!said.contains('\u{1b}'), "{said:?}");
     assert_eq!(said.matches('\n').count(), 1, "one line: {said:?}");
-    assert!(said.ends_with('\n'), "{said:?}");
     assert!(
-        said.starts_with("regatta: this build holds the deciding core only; "),
+        said.starts_with("regatta: ") && said.ends_with('\n'),
         "{said:?}"
     );
     assert!(said.contains(expect), "{said:?} says {expect:?}");
+}
+
+/// Every command that is shown, with its parents: `["root", "sign"]`.
+fn commands() -> Vec<Vec<String>> {
+    fn add(command: &clap::Command, path: &[String], found: &mut Vec<Vec<String>>) {
+        for inner in command
+            .get_subcommands()
+            .filter(|inner| !inner.is_hide_set())
+        {
+            let path: Vec<String> = path
+                .iter()
+                .cloned()
+                .chain([inner.get_name().to_owned()])
+                .collect();
+            found.push(path.clone());
+            add(inner, &path, found);
+        }
+    }
+    let mut found = Vec::new();
+    add(&regatta_node::cli::command(), &[], &mut found);
+    found
 }
 
 #[test]
@@ -45,54 +95,34 @@ fn version_is_the_packages() {
         let output = run(&[flag]);
         assert_eq!(code(&output), Some(0));
         let expect = format!("regatta {}\n", env!("CARGO_PKG_VERSION"));
-        assert_eq!(String::from_utf8_lossy(&output.stdout), expect);
+        assert_eq!(text(&output.stdout), expect);
         assert!(output.stderr.is_empty());
     }
-}
-
-#[test]
-fn help_says_what_stands_and_fits_a_terminal() {
-    for flag in ["--help", "-h"] {
-        let output = run(&[flag]);
-        assert_eq!(code(&output), Some(0));
-        let help = String::from_utf8(output.stdout).expect("help is UTF-8");
-        assert!(help.contains("This build holds the deciding core only"));
-        assert!(help.contains("--version") && help.contains("--help"));
-        assert!(help.lines().all(|line| line.chars().count() <= 100));
-        assert!(output.stderr.is_empty());
-    }
-}
-
-#[test]
-fn anything_else_is_a_usage_error_in_one_line() {
-    refuses::<&str>(&[], "it has no commands yet, see `regatta --help`");
-    refuses(&["up"], "it does not know \"up\"");
-    refuses(&[""], "it does not know \"\"");
-    refuses(&["--versoin"], "it does not know \"--versoin\"");
-    refuses(
-        &["--help", "up"],
-        "it does not know \"up\" after \"--help\"",
-    );
-}
-
-#[test]
-fn what_was_typed_cannot_break_the_line() {
-    refuses(
-        &["up\nregatta: all is well"],
-        "\"up\\nregatta: all is well\"",
-    );
-    refuses(&["\u{1b}[2J"], "\"\\u{1b}[2J\"");
-    refuses(&[OsStr::from_bytes(b"up\xff")], "\"up\u{fffd}\"");
 }
 
 #[test]
 fn a_reader_that_has_read_enough_is_no_failure() {
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    drop(reader);
-    let output = regatta().arg("--help").stdout(writer).output();
-    let output = output.expect("the binary starts");
-    assert_eq!(code(&output), Some(i32::from(Exit::ALL.code())));
-    assert!(output.stderr.is_empty());
+    for arguments in [
+        &["--help"] as &[&str],
+        &["man"],
+        &["completion", "bash"],
+        &["settings"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = regatta().args(arguments).stdout(writer).output();
+        let output = output.expect("the binary starts");
+        assert_eq!(
+            code(&output),
+            Some(i32::from(Exit::ALL.code())),
+            "{arguments:?}"
+        );
+        assert!(
+            output.stderr.is_empty(),
+            "{arguments:?}: {}",
+            text(&output.stderr)
+        );
+    }
 }
 
 #[test]
@@ -102,18 +132,14 @@ fn output_that_cannot_be_written_is_a_failure() {
     let output = regatta().arg("--help").stdout(full).output();
     let output = output.expect("the binary starts");
     assert_eq!(code(&output), Some(i32::from(Exit::ALL_FAILED.code())));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        said.starts_with("regatta: cannot write the output: "),
-        "{said}"
-    );
+    assert!(text(&output.stderr).starts_with("regatta: cannot write the output: "));
 }
 
 #[test]
 fn a_usage_error_is_one_even_when_nobody_can_read_it() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
-    let output = regatta().arg("up").stderr(writer).output();
+    let output = regatta().arg("frobnicate").stderr(writer).output();
     let output = output.expect("the binary starts");
     assert_eq!(code(&output), Some(i32::from(Exit::USAGE.code())));
 }

@@ -1,14 +1,26 @@
 //! The `regatta` binary: the process around the command line.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use regatta_node::cli;
+use regatta_node::cli::console::{Console, Screen};
 use regatta_node::exit::Exit;
 
 fn main() -> ExitCode {
     let arguments = std::env::args_os().skip(1);
-    match cli::run(arguments, &mut io::stdout(), &mut io::stderr()) {
+    let terminal = io::stdout().is_terminal();
+    let mut console = Console {
+        out: &mut io::stdout(),
+        err: &mut io::stderr(),
+        input: &mut io::BufReader::new(io::stdin()),
+        screen: Screen {
+            columns: terminal.then(columns),
+            asks: io::stdin().is_terminal() && io::stderr().is_terminal(),
+            colour: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        },
+    };
+    match cli::run(arguments, &mut console) {
         Ok(exit) => exit.into(),
         // Whoever read the output has read enough: `regatta --help | head -1`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::ALL.into(),
@@ -18,4 +30,9 @@ fn main() -> ExitCode {
             Exit::ALL_FAILED.into()
         }
     }
+}
+
+/// How wide the terminal is; 80 where it does not say.
+fn columns() -> usize {
+    terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0))
 }

@@ -16,7 +16,7 @@ pub use self::devices::{
 };
 pub use self::invites::{Granted, Invite, InviteGiven, InviteState, ManagerRequest, Saved};
 pub use self::paths::{Check, Metric, MetricKind, PathKind, PathReport, Pong, PongLine};
-pub use self::problem::{Problem, ProblemKind};
+pub use self::problem::{Problem, ProblemKind, one_line};
 pub use self::status::{
     DeviceCounts, Disk, FleetInfo, FleetName, Ledgers, Manager, ManagerState, NodeName, Reach,
     Status, Time,

@@ -1,0 +1,28 @@
+//! `regatta forget`: lists devices no more that are gone for good.
+
+use clap::Args;
+
+use super::console::{Console, Done};
+use super::place::Place;
+use super::targets::{self, Selected};
+
+/// What was typed.
+#[derive(Args, Debug)]
+pub struct Arguments {
+    /// Devices by their names or ids
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+    #[command(flatten)]
+    selected: Selected,
+}
+
+/// Forgets each.
+///
+/// # Errors
+/// When none could be forgotten.
+pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>) -> Done {
+    let client = place.client();
+    let Arguments { names, selected } = arguments;
+    let names = selected.names(names, "forget", &client, console).await?;
+    targets::each(&names, console, async |name| client.forget(name).await).await
+}
