@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use super::{BODY_BYTES_MAX, BindError, Server, ServerSettings};
-use crate::control::api::{InviteAsk, ProblemKind};
+use crate::control::api::{InviteAsk, LabelAsk, ProblemKind};
 use crate::control::client::{Client, ClientError};
 use crate::desk::Desk;
 use crate::exit::Exit;
@@ -166,6 +166,10 @@ async fn every_call_reaches_the_desk() {
         uses: 1,
         ttl_ms: 1000,
     };
+    let label = LabelAsk {
+        set: [("site".to_owned(), "osaka".to_owned())].into(),
+        remove: Vec::new(),
+    };
     let not_ready = [
         client.status().await.map(drop),
         client
@@ -182,7 +186,7 @@ async fn every_call_reaches_the_desk() {
         client.metrics().await.map(drop),
         client.invite(&ask).await.map(drop),
         client.replace("amr-07", &ask).await.map(drop),
-        client.label("amr-07", &Default::default()).await.map(drop),
+        client.label("amr-07", &label).await.map(drop),
         client.revoke("amr-07", &Default::default()).await.map(drop),
         client.forget("amr-07").await.map(drop),
         client.renew(Some("amr-07")).await.map(drop),
