@@ -45,7 +45,12 @@ fn commit(bencher: Bencher, writers: u64) {
     let folder = TempDir::new().expect("a folder");
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(folder.path()).expect("a disk"));
     let index = folder.path().join("index");
-    let opening = Store::open(disk, move || SledIndex::open(&index), SALT, None);
+    let opening = Store::open(
+        disk,
+        move || SledIndex::open(&index),
+        (SALT, Sizes::default()),
+        None,
+    );
     let (store, _) = runtime.block_on(opening).expect("it opens");
     bencher.counter(ItemsCount::new(COMMITS)).bench(|| {
         runtime.block_on(async {

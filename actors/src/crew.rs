@@ -20,7 +20,7 @@ use crate::network::{
 };
 use crate::store::disk::Disk;
 use crate::store::index::OpenedIndex;
-use crate::store::{Opened, Store, StoreError, StoreMessage};
+use crate::store::{Opened, Sizes, Store, StoreError, StoreMessage};
 use crate::supervisor::{Crew, Fatal, Member, Waiting};
 use crate::switchboard::{SwitchboardActor, SwitchboardArguments, SwitchboardMessage};
 
@@ -33,6 +33,8 @@ pub struct Ground {
     pub disk: Arc<dyn Disk>,
     /// Opens the index.
     pub index: Box<dyn FnOnce() -> OpenedIndex + Send>,
+    /// How much is left free on it.
+    pub sizes: Sizes,
 }
 
 /// Opens the disk anew at each start of the crew.
@@ -237,9 +239,9 @@ async fn open(
     prng: &mut Prng,
     supervisor: &ActorCell,
 ) -> Result<(Store, Opened), ActorProcessingErr> {
-    let Ground { disk, index } = (plan.ground)()?;
+    let Ground { disk, index, sizes } = (plan.ground)()?;
     let salt = prng.bytes();
-    let (store, opened) = Store::open(disk, index, salt, Some(supervisor.clone()))
+    let (store, opened) = Store::open(disk, index, (salt, sizes), Some(supervisor.clone()))
         .await
         .map_err(|error| match error {
             StoreError::Version { .. } => ActorProcessingErr::from(Fatal(error.to_string())),

@@ -6,6 +6,7 @@
 //! identity/begun         there once the node has run: then an empty store is a loss
 //! ports.toml             ports that were chosen because the usual ones were taken
 //! store/                 what the node holds; see `regatta_actors::store`
+//! index/                 where things are in the store; it can be thrown away
 //! control.sock           where operators ask
 //! ```
 
@@ -107,10 +108,10 @@ impl StateFolder {
         self.path.join("store")
     }
 
-    /// Where the store's index is.
+    /// Where the store's index is, which can be thrown away.
     #[must_use]
     pub fn index(&self) -> PathBuf {
-        self.path.join("store").join("index")
+        self.path.join("index")
     }
 
     fn identity(&self) -> PathBuf {
@@ -140,6 +141,16 @@ impl StateFolder {
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.begun().exists()
+    }
+
+    /// Reads a file of the folder.
+    pub(crate) fn read_own(&self, path: &Path) -> Result<String, FolderError> {
+        files::read(path).map(|text| text.to_string())
+    }
+
+    /// Writes a file of the folder, wholly or not at all.
+    pub(crate) fn write_own(&self, path: &Path, content: &[u8]) -> Result<(), FolderError> {
+        files::write(path, content)
     }
 
     /// Notes that it runs.

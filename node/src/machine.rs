@@ -61,3 +61,9 @@ pub fn free_port() -> Option<u16> {
         is_free(port).then_some(port)
     })
 }
+
+/// Whether this machine has IPv6 at all.
+#[must_use]
+pub fn has_ipv6() -> bool {
+    UdpSocket::bind("[::]:0").is_ok()
+}

@@ -49,10 +49,10 @@ impl Store {
     pub async fn open(
         disk: Arc<dyn Disk>,
         index: impl FnOnce() -> OpenedIndex + Send + 'static,
-        salt: [u8; 8],
+        (salt, sizes): ([u8; 8], Sizes),
         supervisor: Option<ActorCell>,
     ) -> Result<(Self, Opened), StoreError> {
-        let opening = spawn_blocking(move || open(disk, index(), salt, Sizes::default()));
+        let opening = spawn_blocking(move || open(disk, index(), salt, sizes));
         let (writer, opened) = opening.await.unwrap_or(Err(StoreError::Closed))?;
         Ok((Self::start(writer, supervisor).await?, opened))
     }

@@ -3,8 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use regatta_protocol::codec::Name;
 
+use super::console::Failure;
 use crate::control::client::{Client, SOCKET_NAME, STATE_DIR};
+use crate::machine;
+use crate::settings::{self, Flags, Settings};
 
 /// Options that every command has.
 #[derive(Args, Clone, Debug)]
@@ -38,6 +42,34 @@ impl Place {
     pub fn socket(&self) -> PathBuf {
         let named = self.control_socket.clone();
         named.unwrap_or_else(|| self.state_dir.join(SOCKET_NAME))
+    }
+
+    /// ` --state-dir X`, where that has to be typed to mean this node.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        crate::control::client::hint(&self.state_dir)
+    }
+
+    /// The settings of the state folder, for commands that work on files.
+    ///
+    /// # Errors
+    /// When a file or a value is wrong.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        let loaded = settings::load(&self.state_dir, None, Flags::default());
+        let (settings, _) = loaded.map_err(|error| Failure::usage(error.to_string()))?;
+        Ok(settings)
+    }
+
+    /// What the node is called: as typed, else as the settings say, else as the host is.
+    ///
+    /// # Errors
+    /// When a name breaks the rules, or there is none.
+    pub fn node_name(&self, typed: Option<&str>) -> Result<Name, Failure> {
+        if let Some(typed) = typed {
+            return Name::new(typed).map_err(|error| Failure::usage(format!("--name: {error}")));
+        }
+        let named = self.settings()?.name.or_else(machine::host_name);
+        named.ok_or_else(|| Failure::usage("this machine has no name for the node: give --name"))
     }
 
     /// Asks that node.

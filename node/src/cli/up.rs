@@ -1,13 +1,26 @@
 //! `regatta up`: runs this node in the foreground.
 
+use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use regatta_actors::supervisor::Ended;
+use regatta_protocol::trust::certificate::Rank;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::console::{Console, Done, Failure};
 use super::place::Place;
 use crate::control::api::Role;
-use crate::settings::{Flags, Settings};
+use crate::exit::Exit;
+use crate::folder::{FolderError, StateFolder};
+use crate::log;
+use crate::running::Node;
+use crate::settings::{Flags, Origins, Settings};
+use crate::systemd::Systemd;
+
+/// How often it is looked whether the actors run, where systemd does not say.
+const WATCH_EVERY: Duration = Duration::from_secs(10);
 
 /// What was typed.
 #[derive(Args, Debug)]
@@ -83,15 +96,14 @@ impl Over {
     }
 }
 
-/// The settings that a node with these arguments has.
+/// The settings that a node with these arguments has, and where each came from.
 ///
 /// # Errors
 /// When a file or a value is wrong: says where, and what would be right.
-pub fn settings(arguments: &Arguments, place: &Place) -> Result<Settings, Failure> {
+pub fn settings(arguments: &Arguments, place: &Place) -> Result<(Settings, Origins), Failure> {
     let flags = arguments.over.flags(place);
     let loaded = crate::settings::load(&place.state_dir, arguments.settings.as_deref(), flags);
-    let (settings, _) = loaded.map_err(|error| Failure::usage(error.to_string()))?;
-    Ok(settings)
+    loaded.map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// Runs until it is told to stop.
@@ -99,6 +111,109 @@ pub fn settings(arguments: &Arguments, place: &Place) -> Result<Settings, Failur
 /// # Errors
 /// When the settings are wrong, or the node cannot start.
 pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>) -> Done {
-    let _ = (settings(&arguments, place)?, console);
-    Err(Failure::refused("this build cannot run nodes yet"))
+    let (settings, origins) = settings(&arguments, place)?;
+    let folder = StateFolder::at(&place.state_dir);
+    let refused = |error: FolderError| Failure::refused(error.to_string());
+    let member = folder.member().map_err(refused)?;
+    let role = match member.certificate.rank {
+        Rank::Manager => Role::Manager,
+        _ => Role::Agent,
+    };
+    if let Some(asked) = arguments.role.filter(|asked| *asked != role) {
+        return Err(Failure::refused(format!(
+            "the certificate of {} makes it a{} {role}, not a{} {asked}; what a node is, its certificate \
+             says",
+            member.certificate.name,
+            article(role),
+            article(asked),
+        )));
+    }
+    log::start(&settings.log).map_err(|error| Failure::new(Exit::BUG, error.to_string()))?;
+    let signals = Signals::listen()?;
+    let node = Node::start(&folder, &settings, &origins)
+        .await
+        .map_err(|error| Failure::refused(error.to_string()))?;
+    if let Some(note) = &node.listening.note {
+        console.say(note);
+    }
+    serve(node, role, signals, place, console).await
+}
+
+fn article(role: Role) -> &'static str {
+    match role {
+        Role::Manager => "",
+        Role::Agent => "n",
+    }
+}
+
+/// Says that it is ready, keeps systemd's watchdog content, and ends when it is told to.
+async fn serve(
+    node: Node,
+    role: Role,
+    mut signals: Signals,
+    place: &Place,
+    console: &mut Console<'_>,
+) -> Done {
+    let systemd = Systemd::from_environment();
+    let (name, fleet) = (&node.member.certificate.name, &node.member.fleet_name);
+    // Asked once: then the ledger, membership and the store have answered.
+    let addresses = match node.desk().await {
+        Some(desk) => desk.status().await.map(|status| status.addresses),
+        None => Ok(Vec::new()),
+    };
+    let listen = node.listening.listen.iter().map(ToString::to_string);
+    let addresses = addresses.ok().filter(|known| !known.is_empty());
+    let addresses = addresses.unwrap_or_else(|| listen.collect());
+    let ready = format!(
+        "ready: {name}, {role} of {fleet}, at {}",
+        addresses.join(" ")
+    );
+    // Whoever waits for it reads one line from standard output.
+    writeln!(console.out, "{ready}")?;
+    console.out.flush()?;
+    systemd.ready(&ready);
+    console.say(&format!(
+        "control socket {}; Ctrl-C ends it",
+        place.socket().display()
+    ));
+    let watchdog = systemd.watchdog().unwrap_or(WATCH_EVERY);
+    let mut beats = tokio::time::interval(watchdog);
+    let ended = loop {
+        tokio::select! {
+            ended = node.ended() => break ended,
+            _ = beats.tick() => if node.is_up() { systemd.alive() },
+            () = signals.next() => {
+                systemd.stopping();
+                node.stop();
+            }
+        }
+    };
+    match ended {
+        Ended::Asked => Ok(Exit::ALL),
+        // systemd starts it again, after a while.
+        Ended::Exhausted { .. } => Err(Failure::new(Exit::BUG, ended.to_string())),
+        Ended::Fatal { .. } => Err(Failure::refused(ended.to_string())),
+    }
+}
+
+/// What a process is told to end by.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }

@@ -103,7 +103,7 @@ pub const STATE_DIR: &str = "/var/lib/regatta";
 pub const SOCKET_NAME: &str = "control.sock";
 
 /// ` --state-dir X`, where that has to be typed.
-fn hint(state: &Path) -> String {
+pub(crate) fn hint(state: &Path) -> String {
     if state == Path::new(STATE_DIR) {
         return String::new();
     }

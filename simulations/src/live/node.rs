@@ -12,6 +12,7 @@ use regatta_actors::membership::Met;
 use regatta_actors::network::{
     MemoryNet, MemoryPort, NetworkLimits, NetworkSettings, NetworkTransport,
 };
+use regatta_actors::store::Sizes;
 use regatta_actors::store::disk::simulated::SimulatedDisk;
 use regatta_actors::store::index::OpenedIndex;
 use regatta_actors::store::index::memory::MemoryIndex;
@@ -137,6 +138,7 @@ impl LiveNode {
                         index: Arc::new(MemoryIndex::default()),
                         notes: Vec::new(),
                     }),
+                    sizes: Sizes::default(),
                 })
             }),
             reach,

@@ -267,7 +267,7 @@ async fn an_index_that_breaks_in_a_read_is_replaced() {
         notes: Vec::new(),
     };
     let disk = Arc::new(SimulatedDisk::new());
-    let (store, _) = Store::open(disk, || index, SALT, None)
+    let (store, _) = Store::open(disk, || index, (SALT, Sizes::default()), None)
         .await
         .expect("opens");
     let mut batch = Batch::new();
@@ -295,7 +295,9 @@ async fn a_store_on_a_real_disk_opens_again_after_it_was_closed() {
         let disk = Arc::new(RealDisk::open(folder.path()).expect("nobody else has it"));
         let path = folder.path().join("index");
         let index = move || SledIndex::open(&path);
-        let (store, opened) = Store::open(disk, index, SALT, None).await.expect("opens");
+        let (store, opened) = Store::open(disk, index, (SALT, Sizes::default()), None)
+            .await
+            .expect("opens");
         assert_eq!(opened.fresh, round == 0);
         let known = store.scan(Table::Node, b"", None, 10, usize::MAX).await;
         assert_eq!(known.expect("reads").len(), usize::from(round));
