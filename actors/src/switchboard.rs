@@ -220,6 +220,8 @@ impl Board {
                     return;
                 };
                 let own = credentials.own();
+                let (name, relayed) = (&own.name, path.relayed);
+                tracing::info!(%name, relayed, "linked");
                 let linked = MembershipMessage::Linked {
                     peer,
                     is_manager: own.rank == Rank::Manager,
@@ -230,7 +232,8 @@ impl Board {
                 self.tell_membership(linked);
             }
             NetworkEvent::Down { peer, reason } => {
-                tracing::debug!(%peer, %reason, "a link is over");
+                let name = self.members.get(&peer).map(|it| it.own().name.to_string());
+                tracing::info!(name, %reason, "a link is over");
                 self.tell_ledger(LedgerMessage::PeerDown { peer });
                 self.tell_membership(MembershipMessage::Unlinked { peer });
             }

@@ -155,11 +155,15 @@ impl LedgerState {
 
     pub(super) async fn look_at_members(&mut self) -> Result<(), ActorProcessingErr> {
         self.hang_up_on_stopped();
-        let peers: Vec<NodeId> = self.members.keys().copied().collect();
-        for peer in peers {
-            self.renew(peer, false);
-        }
+        self.renew_all();
         Ok(())
+    }
+
+    /// Gives whoever is connected and due a new certificate.
+    pub(super) fn renew_all(&self) {
+        for peer in self.members.keys() {
+            self.renew(*peer, false);
+        }
     }
 
     /// Signs a new certificate for a device, where one is due; whether it was sent one.

@@ -273,12 +273,14 @@ impl LedgerState {
     /// Writes go to the store at once, everything else waits for those before it.
     async fn take(&mut self, effects: Vec<Effect>) -> Result<(), ActorProcessingErr> {
         let mut batch = Batch::new();
+        let mut relabelled = false;
         for effect in effects {
             match effect {
                 Effect::Store(entry) => {
                     if entry.header.kind.code == EntryKind::ENROLMENT.code {
                         self.enrolled(&entry);
                     }
+                    relabelled |= entry.header.kind.code == EntryKind::RELABEL.code;
                     if put_entry(&mut batch, self.driven.order, &entry).is_err() {
                         // It is full: the next one begins with this entry.
                         self.keep(std::mem::take(&mut batch)).await?;
@@ -297,6 +299,9 @@ impl LedgerState {
                     }
                 }
             }
+        }
+        if relabelled {
+            self.renew_all();
         }
         self.keep(batch).await
     }

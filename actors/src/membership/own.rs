@@ -14,7 +14,7 @@ pub struct OwnAddresses {
     /// Where it listens.
     pub listening: BTreeSet<Address>,
     /// Through which relays it can be reached, and where.
-    pub reserved: BTreeMap<NodeId, Address>,
+    pub reserved: BTreeMap<NodeId, BTreeSet<Address>>,
 }
 
 impl OwnAddresses {
@@ -31,9 +31,16 @@ impl OwnAddresses {
         direct.sort_by_key(|address| !address.is_quic());
         let mut told = self.external.clone();
         told.extend(direct);
-        told.extend(self.reserved.values().cloned());
+        told.extend(self.reserved.values().filter_map(best).cloned());
         told
     }
+}
+
+/// Of a relay's addresses the one that most others can use.
+fn best(addresses: &BTreeSet<Address>) -> Option<&Address> {
+    addresses
+        .iter()
+        .min_by_key(|it| (it.is_link_local(), it.is_loopback(), !it.is_quic()))
 }
 
 #[cfg(test)]

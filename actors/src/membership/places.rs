@@ -132,7 +132,6 @@ impl MembershipState {
     }
 
     pub(super) async fn listening(&mut self, address: Address) -> Result<(), ActorProcessingErr> {
-        tracing::info!(%address, "listening");
         self.own.listening.insert(address);
         self.tell_own().await
     }
@@ -150,7 +149,7 @@ impl MembershipState {
         via: NodeId,
         address: Address,
     ) -> Result<(), ActorProcessingErr> {
-        self.own.reserved.insert(via, address);
+        self.own.reserved.entry(via).or_default().insert(address);
         self.tell_own().await
     }
 

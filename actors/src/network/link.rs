@@ -420,7 +420,7 @@ impl Link {
             }
         }
         let peer = self.post.peer;
-        tracing::info!(%peer, %reason, "link is down");
+        tracing::debug!(%peer, %reason, "link is down");
         self.sessions.clear();
         self.inbox.close(&self.post.events, reason).await;
         self.tell(LinkNews::Ended { peer });

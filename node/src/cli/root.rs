@@ -3,10 +3,31 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use regatta_protocol::codec::{self, Bytes, Name};
+use regatta_protocol::crypto::sign::{Context, SecretKey, Sign as _};
+use regatta_protocol::ident::{FleetId, Serial};
+use regatta_protocol::machine::Millis;
+use regatta_protocol::selector::Labels;
+use regatta_protocol::trust::certificate::{
+    Certificate, Issuer, KeySignature, Rank, SignedCertificate,
+};
+use regatta_protocol::trust::enrolment::change::GivenInvite;
+use regatta_protocol::trust::founding::{manager_grants, rotate as rotation};
+use regatta_protocol::trust::invite::token::Token;
+use regatta_protocol::trust::invite::{InviteTerms, SignedInvite};
+use regatta_protocol::trust::root::{KeySet, RootDocument, SignedRoot};
+use regatta_protocol::trust::statement::{SignedOrder, Statement};
+use regatta_protocol::trust::verdict::Verdict;
 
 use super::console::{Console, Done, Failure};
 use super::place::Place;
-use crate::control::api::{FleetInfo, InviteAsk, Moment, SignedInviteText};
+use super::{targets, token};
+use crate::control::api::{FleetInfo, InviteAsk, Moment, SignedInviteText, StatementText, moment};
+use crate::control::client::Client;
+use crate::exit::Exit;
+use crate::machine;
+use crate::root_key::{RootKey, signers};
+use crate::text::{from_text, to_text};
 
 /// What was typed.
 #[derive(Args, Debug)]
@@ -21,6 +42,8 @@ pub struct Arguments {
 pub enum What {
     /// Sign what waits for the root: a request of a node that becomes a manager
     Sign(Sign),
+    /// Stop managers: what they wrote until now counts, and nothing after
+    Revoke(Revoke),
     /// Change to the keys that the root committed to, and commit to the next
     Rotate(Rotate),
 }
@@ -39,15 +62,29 @@ pub struct Sign {
     pub to: Option<PathBuf>,
 }
 
+/// `root revoke`.
+#[derive(Args, Debug)]
+pub struct Revoke {
+    /// The managers, by name or id
+    #[arg(value_name = "MANAGER", required = true)]
+    pub managers: Vec<String>,
+    /// The file with the root key; may be repeated where several have to sign
+    #[arg(long, value_name = "FILE", required = true)]
+    pub root_key: Vec<PathBuf>,
+    /// Why, for whoever reads it later
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
 /// `root rotate`.
 #[derive(Args, Debug)]
 pub struct Rotate {
-    /// The file with today's root key; may be repeated
-    #[arg(long, value_name = "FILE", required = true)]
-    pub root_key: Vec<PathBuf>,
-    /// The file with the key that today's root committed to; may be repeated
-    #[arg(long, value_name = "FILE", required = true)]
-    pub next_key: Vec<PathBuf>,
+    /// The file with today's root key
+    #[arg(long, value_name = "FILE")]
+    pub root_key: PathBuf,
+    /// The file with the key that today's root committed to
+    #[arg(long, value_name = "FILE")]
+    pub next_key: PathBuf,
     /// Where to put the key after that, which is committed to now
     #[arg(long, value_name = "FILE")]
     pub new_key: Option<PathBuf>,
@@ -66,6 +103,18 @@ pub struct RootInvite {
     pub record: SignedInviteText,
 }
 
+fn wrong(error: impl std::fmt::Display) -> Failure {
+    Failure::refused(error.to_string())
+}
+
+/// The root document in force, and the fleet's id.
+fn root_of(fleet: &FleetInfo) -> Result<(SignedRoot, RootDocument, FleetId), Failure> {
+    let signed: SignedRoot = from_text(&fleet.root).map_err(wrong)?;
+    let document = codec::decode(&signed.bytes).map_err(wrong)?;
+    let id = fleet.id.parse().map_err(wrong)?;
+    Ok((signed, document, id))
+}
+
 /// Signs an invite for a manager with the root keys in these files.
 ///
 /// # Errors
@@ -75,19 +124,207 @@ pub fn sign_invite(
     ask: &InviteAsk,
     root_key: &[PathBuf],
 ) -> Result<RootInvite, Failure> {
-    let _ = (fleet, ask, root_key);
-    Err(Failure::refused(
-        "this build cannot sign with a root key yet",
-    ))
+    let (_, document, id) = root_of(fleet)?;
+    let keys = RootKey::read_all(root_key).map_err(wrong)?;
+    let signers = signers(&document, &keys).map_err(wrong)?;
+    let secret = SecretKey::generate(&mut machine::prng());
+    let mut labels = Labels::none();
+    for (key, value) in &ask.labels {
+        let (key, value) = (
+            Name::new(key).map_err(wrong)?,
+            Name::new(value).map_err(wrong)?,
+        );
+        labels.insert(key, value).map_err(wrong)?;
+    }
+    let terms = InviteTerms {
+        fleet: id,
+        key: secret.public(),
+        rank: Rank::Manager,
+        labels,
+        grants: manager_grants(),
+        uses: ask.uses,
+        not_after: Millis(fleet.reference_ms).plus(ask.ttl_ms),
+        issuer: Issuer::Root(document.number),
+        name: None,
+        replaces: None,
+    };
+    if !codec::fits(&terms) {
+        return Err(wrong(
+            "the labels are too long for an invite; give fewer or shorter ones",
+        ));
+    }
+    let invite = SignedInvite::sign(&terms, &signers);
+    let token = Token::new(invite.clone(), &secret, fleet.addresses.clone(), None);
+    Ok(RootInvite {
+        token: token.map_err(wrong)?.to_text().to_string(),
+        id: invite.id().0.to_string(),
+        expires: moment(terms.not_after.0),
+        record: SignedInviteText {
+            text: to_text(&GivenInvite { invite }),
+        },
+    })
 }
 
-/// Signs or rotates.
+/// Signs, judges or rotates.
 ///
 /// # Errors
 /// When a key does not fit, or the node does not take what was signed.
 pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>) -> Done {
-    let _ = (arguments, place, console);
-    Err(Failure::refused(
-        "this build cannot sign with a root key yet",
-    ))
+    let client = place.client();
+    let fleet = client.fleet().await?;
+    match arguments.what {
+        What::Sign(sign) => sign_requests(sign, &fleet, &client, console).await,
+        What::Revoke(revoke) => stop_managers(revoke, &fleet, &client, console).await,
+        What::Rotate(rotate) => change_keys(rotate, &fleet, &client, console).await,
+    }
+}
+
+/// Hands what was signed to this machine's node, or writes it to a file.
+async fn bring(
+    statement: &Statement,
+    to: Option<&PathBuf>,
+    client: &Client,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let text = StatementText {
+        text: to_text(statement),
+    };
+    match to {
+        Some(path) => {
+            std::fs::write(path, format!("{}\n", text.text))
+                .map_err(|error| wrong(format!("writing {}: {error}", path.display())))?;
+            console.say(&format!("written to {}", path.display()));
+        }
+        None => {
+            let saved = client.statement(&text).await?;
+            writeln!(console.out, "{} ({})", saved.what, targets::copies(&saved))?;
+        }
+    }
+    Ok(())
+}
+
+async fn sign_requests(
+    sign: Sign,
+    fleet: &FleetInfo,
+    client: &Client,
+    console: &mut Console<'_>,
+) -> Done {
+    let (_, document, id) = root_of(fleet)?;
+    let keys = RootKey::read_all(&sign.root_key).map_err(wrong)?;
+    let signers = signers(&document, &keys).map_err(wrong)?;
+    let waiting = client.requests().await?;
+    for asked in &sign.requests {
+        let request = waiting
+            .iter()
+            .find(|it| it.name == *asked || it.id == *asked);
+        let text = match request {
+            Some(request) => request.request.clone(),
+            None if asked == "-" || asked.starts_with('@') => token::read(asked, console)?,
+            None => {
+                return Err(wrong(format!(
+                    "no node called {asked} waits for the root; `regatta get requests` lists them"
+                )));
+            }
+        };
+        let certificate: Certificate = from_text(&text).map_err(wrong)?;
+        let by_root = certificate.issuer == Issuer::Root(document.number);
+        if certificate.rank != Rank::Manager || !by_root {
+            return Err(wrong(format!(
+                "the request of {} is not for this root to sign; have it join anew",
+                certificate.name
+            )));
+        }
+        console.say(&format!(
+            "signing {} as a manager, until {}",
+            certificate.name,
+            moment(certificate.window.to.0)
+        ));
+        let signed = SignedCertificate::sign(&certificate, &id, &signers);
+        bring(
+            &Statement::Certify(signed),
+            sign.to.as_ref(),
+            client,
+            console,
+        )
+        .await?;
+    }
+    Ok(Exit::ALL)
+}
+
+async fn stop_managers(
+    revoke: Revoke,
+    fleet: &FleetInfo,
+    client: &Client,
+    console: &mut Console<'_>,
+) -> Done {
+    let (_, document, id) = root_of(fleet)?;
+    let keys = RootKey::read_all(&revoke.root_key).map_err(wrong)?;
+    let signers = signers(&document, &keys).map_err(wrong)?;
+    for name in &revoke.managers {
+        let subject = fleet
+            .managers
+            .iter()
+            .find(|it| it.name == *name || it.id == *name);
+        let Some(manager) = subject else {
+            return Err(wrong(format!(
+                "no manager is called {name}; `regatta get managers` lists them"
+            )));
+        };
+        let mut verdict: Verdict = from_text(&manager.verdict).map_err(wrong)?;
+        verdict.reason = revoke.reason.clone().unwrap_or_default();
+        let bytes = Bytes::from(codec::encode(&verdict));
+        let signatures = signers.iter().map(|(key, signer)| KeySignature {
+            key: *key,
+            signature: signer.sign(Context::Statement, &id, &bytes),
+        });
+        let order = SignedOrder {
+            root: document.number,
+            signatures: signatures.collect(),
+            bytes,
+        };
+        bring(&Statement::Order(order), None, client, console).await?;
+    }
+    Ok(Exit::ALL)
+}
+
+async fn change_keys(
+    rotate: Rotate,
+    fleet: &FleetInfo,
+    client: &Client,
+    console: &mut Console<'_>,
+) -> Done {
+    let (signed, document, id) = root_of(fleet)?;
+    if document.keys.keys.len() != 1 {
+        return Err(wrong("this version rotates roots with one key only"));
+    }
+    let now = RootKey::read(&rotate.root_key).map_err(wrong)?;
+    signers(&document, std::slice::from_ref(&now)).map_err(wrong)?;
+    let next = RootKey::read(&rotate.next_key).map_err(wrong)?;
+    if KeySet::single(next.key.public()).commitment() != document.next {
+        return Err(wrong(format!(
+            "{} is not the key that the root committed to; it was made with the present one",
+            rotate.next_key.display()
+        )));
+    }
+    let after = SecretKey::generate(&mut machine::prng());
+    let path = rotate.new_key.unwrap_or_else(|| {
+        PathBuf::from(format!("{}-root-{}.key", fleet.name, document.number + 2))
+    });
+    let about = format!(
+        "The key that follows the root key of the fleet '{}'.",
+        fleet.name
+    );
+    RootKey::write(&path, &about, &after).map_err(wrong)?;
+    let keeps: Result<Vec<Serial>, _> = fleet.keeps.iter().map(|it| it.parse()).collect();
+    let keeps = keeps.map_err(wrong)?.into_iter().map(|it| it.0).collect();
+    let keys = (&now.key, &next.key, &after);
+    let at = Millis(fleet.reference_ms);
+    let statement = rotation(&signed, &document, keys, keeps, (&id, at));
+    bring(&statement, None, client, console).await?;
+    console.say(&format!(
+        "{} is the root key now; {} is the one after it, keep both off line and apart",
+        rotate.next_key.display(),
+        path.display()
+    ));
+    Ok(Exit::ALL)
 }

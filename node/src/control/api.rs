@@ -18,8 +18,8 @@ pub use self::invites::{Granted, Invite, InviteGiven, InviteState, ManagerReques
 pub use self::paths::{Check, Metric, MetricKind, PathKind, PathReport, Pong, PongLine};
 pub use self::problem::{Problem, ProblemKind, one_line};
 pub use self::status::{
-    DeviceCounts, Disk, FleetInfo, FleetName, Ledgers, Manager, ManagerState, NodeName, Reach,
-    Status, Time,
+    DeviceCounts, Disk, FleetInfo, FleetName, Ledgers, Manager, ManagerState, ManagerStop,
+    NodeName, Reach, Status, Time,
 };
 
 /// A moment: RFC 3339 in UTC, to the second.

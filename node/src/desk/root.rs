@@ -1,15 +1,51 @@
 //! What somebody needs who works with the root's key, and what he brings back.
 
 use regatta_actors::acts::{self, look, look_around};
+use regatta_actors::ledger::LedgerView;
 use regatta_protocol::ident::Hash;
 use regatta_protocol::trust::certificate::Rank;
+use regatta_protocol::trust::record::Record;
 use regatta_protocol::trust::roll::Roll;
 use regatta_protocol::trust::statement::Statement;
+use regatta_protocol::trust::steward::counting_ledgers;
+use regatta_protocol::trust::verdict::{Ruling, Subject, Verdict};
 
 use super::{Desk, problem, saved};
-use crate::control::api::{FleetInfo, ManagerRequest, Problem, Saved, StatementText, moment};
+use crate::control::api::{
+    FleetInfo, ManagerRequest, ManagerStop, Problem, Saved, StatementText, moment,
+};
 use crate::control::server::Caller;
 use crate::text::{from_text, to_text};
+
+/// Certificates and orders of the root that hold today.
+fn keeps(record: &Record) -> Vec<String> {
+    let managers = record.managers().keys().map(ToString::to_string);
+    let orders = record.orders().keys().map(|order| order.0.to_string());
+    managers.chain(orders).collect()
+}
+
+/// What stops each manager: all that it wrote until now counts.
+fn stops(view: &LedgerView<'_>) -> Vec<ManagerStop> {
+    let holdings = view.replica.holdings();
+    let managers = holdings.record().managers().iter();
+    let stops = managers.map(|(serial, manager)| {
+        let (serial, node) = (*serial, manager.node);
+        let verdict = Verdict {
+            subject: Subject::Holder { serial, node },
+            ruling: Ruling::Stopped,
+            ledgers: counting_ledgers(holdings, &node),
+            replaces: Vec::new(),
+            until: None,
+            reason: String::new(),
+        };
+        ManagerStop {
+            name: manager.name.to_string(),
+            id: node.to_string(),
+            verdict: to_text(&verdict),
+        }
+    });
+    stops.collect()
+}
 
 impl Desk {
     /// What `invite --manager` and `root sign` need to work with the root key.
@@ -38,6 +74,8 @@ impl Desk {
                     .collect(),
                 addresses: addresses.iter().map(ToString::to_string).collect(),
                 reference_ms: view.replica.reference(view.now).0,
+                keeps: keeps(record),
+                managers: stops(view),
             }
         });
         info.await.map_err(problem)

@@ -240,6 +240,22 @@ fn stops(holdings: &Holdings, own: &Certificate) -> Vec<Verdict> {
     devices.into_iter().map(stop).collect()
 }
 
+/// What an order that stops a manager now lets count: all that it wrote and that counts today.
+#[must_use]
+pub fn counting_ledgers(holdings: &Holdings, of: &NodeId) -> Vec<JudgedLedger> {
+    let own = holdings
+        .chains()
+        .keys()
+        .filter(|ledger| ledger.author == *of);
+    own.map(|ledger| JudgedLedger {
+        kind: ledger.kind,
+        scope: ledger.scope,
+        heads: counting_heads(holdings, ledger),
+    })
+    .filter(|judged| !judged.heads.is_empty())
+    .collect()
+}
+
 /// The ends of what counts of a ledger, in order. One that saw no end of a branch sees where its
 /// counting part ends.
 fn counting_heads(holdings: &Holdings, ledger: &LedgerId) -> Vec<Head> {

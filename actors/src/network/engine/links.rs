@@ -83,7 +83,7 @@ impl Engine {
         let dialled = at.dialling.take().is_some();
         let linked = at.link.is_some() || !at.parked.is_empty();
         if dialled && !linked {
-            tracing::info!(%peer, %reason, "dial failed");
+            tracing::debug!(%peer, %reason, "dial failed");
             self.outbox.push(NetworkEvent::DialFailed { peer, reason });
         }
         self.forget(peer);

@@ -102,7 +102,7 @@ impl Engine {
 
     pub(super) fn listening(&mut self, listener: ListenerId, address: Address) {
         let Some(via) = self.relay_of(listener) else {
-            tracing::info!(%address, "listening");
+            tracing::debug!(%address, "listening");
             if self.own.relays {
                 // A relay without an external address hands out places without addresses.
                 self.swarm.add_external_address(address.0.clone());
@@ -113,7 +113,7 @@ impl Engine {
             place.reserved = true;
             place.pause = Duration::ZERO;
         }
-        tracing::info!(relay = %via, %address, "reachable through a relay");
+        tracing::debug!(relay = %via, %address, "reachable through a relay");
         self.outbox.push(NetworkEvent::Reserved { via, address });
     }
 

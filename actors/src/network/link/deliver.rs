@@ -42,12 +42,12 @@ impl Inbox {
         let peer = self.peer;
         let event = match &self.path {
             None => {
-                tracing::info!(%peer, address = %path.address, relayed = path.relayed, "link is up");
+                tracing::debug!(%peer, address = %path.address, relayed = path.relayed, "link is up");
                 let path = path.clone();
                 NetworkEvent::Up { peer, path, rtt }
             }
             Some(before) if *before != path => {
-                tracing::info!(%peer, address = %path.address, "link goes on over another path");
+                tracing::debug!(%peer, address = %path.address, "link goes on over another path");
                 let path = path.clone();
                 NetworkEvent::PathChanged { peer, path }
             }

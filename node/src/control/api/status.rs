@@ -156,4 +156,19 @@ pub struct FleetInfo {
     pub addresses: Vec<String>,
     /// Reference time, milliseconds since 1970: what an expiry is counted from.
     pub reference_ms: u64,
+    /// What the root said so far and stands by: a rotation has to keep it.
+    pub keeps: Vec<String>,
+    /// What the root would sign to stop each manager.
+    pub managers: Vec<ManagerStop>,
+}
+
+/// A manager, and the order that stops it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ManagerStop {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
+    /// The unsigned verdict, as text: what it wrote until now counts, and nothing after.
+    pub verdict: String,
 }
