@@ -137,6 +137,14 @@ impl StateFolder {
         files::make_folder(&self.identity())
     }
 
+    /// Makes the folder alone, for something else than a node.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn make_plain(&self) -> Result<(), FolderError> {
+        files::make_folder(&self.path)
+    }
+
     /// Whether the node has run before.
     #[must_use]
     pub fn has_begun(&self) -> bool {

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod control;
+pub mod demo;
 pub mod desk;
 pub mod exit;
 pub mod folder;

@@ -1,7 +1,10 @@
 //! Logs: for people on a terminal, for the journal under systemd, as JSON where that is asked for.
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::sync::Mutex;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -55,6 +58,20 @@ pub fn start(settings: &LogSettings) -> Result<(), TryInitError> {
     };
     let filtered = layer.with_filter(settings.filter.clone());
     tracing_subscriber::registry().with(filtered).try_init()
+}
+
+/// Sends the logs of this process to a file.
+///
+/// # Errors
+/// When it cannot be made, or they go somewhere already.
+pub fn start_in(path: &Path, filter: Targets) -> io::Result<()> {
+    let file = File::options().create(true).append(true).open(path)?;
+    let layer = subscriber::layer()
+        .with_ansi(false)
+        .with_writer(Mutex::new(file));
+    let filtered = layer.with_target(false).with_filter(filter);
+    let started = tracing_subscriber::registry().with(filtered).try_init();
+    started.map_err(io::Error::other)
 }
 
 /// Whether standard error is the journal's, which has its own clock and reads `<N>` as a level.

@@ -63,6 +63,19 @@ pub fn choose(
     Ok(Listening { listen, note })
 }
 
+/// The port that was kept, or one that is free, which is kept from now on.
+///
+/// # Errors
+/// When it cannot be kept.
+pub fn kept_or_free(folder: &StateFolder) -> Result<u16, FolderError> {
+    if let Some(port) = folder.kept_port()?.filter(|port| is_free(*port)) {
+        return Ok(port);
+    }
+    let port = free_port().unwrap_or(USUAL);
+    folder.keep_port(port)?;
+    Ok(port)
+}
+
 impl StateFolder {
     fn kept_port(&self) -> Result<Option<u16>, FolderError> {
         let path = self.ports();

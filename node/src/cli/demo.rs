@@ -1,11 +1,18 @@
 //! `regatta demo`: a small fleet on this machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::Args;
 
 use super::console::{Console, Done, Failure};
+use super::get;
 use super::place::Place;
+use super::up::Signals;
+use crate::demo::Demo;
+use crate::exit::Exit;
+use crate::folder::StateFolder;
+use crate::log;
 
 /// What was typed.
 #[derive(Args, Debug)]
@@ -21,11 +28,71 @@ pub struct Arguments {
     pub keep: bool,
 }
 
-/// Starts a manager and agents, and says what to try.
+/// Starts a manager and agents, says what to try, and stops them on Ctrl-C.
 ///
 /// # Errors
 /// When one of them does not start.
-pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>) -> Done {
-    let _ = (arguments, place, console);
-    Err(Failure::refused("this build cannot run nodes yet"))
+pub async fn run(arguments: Arguments, _: &Place, console: &mut Console<'_>) -> Done {
+    let mut signals = Signals::listen()?;
+    let temporary = arguments.dir.is_none();
+    let folder = match &arguments.dir {
+        Some(folder) => folder.clone(),
+        None => std::env::temp_dir().join(format!("regatta-demo-{}", std::process::id())),
+    };
+    let refused = |error: &dyn std::fmt::Display| Failure::refused(error.to_string());
+    StateFolder::at(&folder)
+        .make_plain()
+        .map_err(|error| refused(&error))?;
+    let filter = log::filter("info").map_err(Failure::refused)?;
+    log::start_in(&folder.join("demo.log"), filter).map_err(|error| refused(&error))?;
+    let began = Instant::now();
+    let starting = Demo::start(&folder, arguments.agents, |what| {
+        console.say(&format!("{:>4.1} s  {what}", began.elapsed().as_secs_f32()));
+    });
+    let demo = tokio::select! {
+        started = starting => started.map_err(|error| refused(&error))?,
+        () = signals.next() => return Err(Failure::refused("stopped before it was ready")),
+    };
+    let devices = demo.devices().await.map_err(|error| refused(&error))?;
+    console.out.write_all(b"\n")?;
+    let table = get::devices(&devices, false);
+    let table = table.render(console.screen.columns, console.screen.colour);
+    console.out.write_all(table.as_bytes())?;
+    console
+        .out
+        .write_all(tries(&folder, temporary && !arguments.keep).as_bytes())?;
+    console.out.flush()?;
+    signals.next().await;
+    console.say("stopping");
+    demo.stop().await;
+    if temporary && !arguments.keep {
+        std::fs::remove_dir_all(&folder).map_err(|error| refused(&error))?;
+    } else {
+        console.say(&format!("everything is in {}", folder.display()));
+    }
+    Ok(Exit::ALL)
+}
+
+/// What to try, ready to be pasted.
+fn tries(folder: &Path, goes: bool) -> String {
+    let fate = if goes {
+        "and go when it ends (--keep leaves them)"
+    } else {
+        "and stay there"
+    };
+    format!(
+        "\nThe fleet runs until Ctrl-C; all of its files are in {folder},\n{fate}. In another terminal:\n\n  \
+         export REGATTA_STATE_DIR={manager}\n  \
+         regatta status\n  \
+         regatta get devices -l site=osaka -o wide\n  \
+         regatta ping amr-01\n  \
+         regatta label amr-01 site=kyoto\n  \
+         regatta describe device amr-01\n  \
+         regatta invite --label site=nara       # and `regatta join` with it, on another machine\n  \
+         regatta revoke amr-02 --reason stolen\n\n\
+         What its nodes say: tail -f {log}\n",
+        folder = folder.display(),
+        manager = folder.join("m1").display(),
+        log = folder.join("demo.log").display(),
+    )
 }

@@ -95,7 +95,7 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     }
 }
 
-fn devices(found: &[Device], wide: bool) -> Table {
+pub(super) fn devices(found: &[Device], wide: bool) -> Table {
     let mut columns = vec![
         whole("NAME"),
         whole("STATE"),
