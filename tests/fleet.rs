@@ -2,3 +2,5 @@
 
 #[path = "fleet/forming.rs"]
 mod forming;
+#[path = "fleet/partitions.rs"]
+mod partitions;

@@ -4,20 +4,19 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use regatta_actors::acts;
 use regatta_actors::clock::Clock;
 use regatta_actors::crew::{Entropy, Ground, Handles, NodeCrew, NodePlan, Reach};
 use regatta_actors::identity::NodeIdentity;
 use regatta_actors::membership::Met;
 use regatta_actors::network::{
-    MemoryNet, MemoryPort, NetworkLimits, NetworkSettings, NetworkTransport,
+    Address, MemoryNet, MemoryPort, NetworkLimits, NetworkSettings, NetworkTransport,
 };
 use regatta_actors::store::disk::simulated::SimulatedDisk;
 use regatta_actors::store::index::OpenedIndex;
 use regatta_actors::store::index::memory::MemoryIndex;
 use regatta_actors::supervisor::Running;
 use regatta_protocol::contacts::SignedContact;
-use regatta_protocol::ident::{Hash, NodeId};
+use regatta_protocol::ident::NodeId;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::membership::KEEP_ALIVE_MS;
 use regatta_protocol::membership::message::Profile;
@@ -50,6 +49,14 @@ struct Up {
     handles: watch::Receiver<Option<Handles>>,
 }
 
+/// Limits of a node that shares its process with a whole fleet.
+fn alone(limits: NetworkLimits) -> NetworkLimits {
+    NetworkLimits {
+        process_bytes_max: None,
+        ..limits
+    }
+}
+
 /// How the node of this number reaches others.
 pub(super) fn reach(port: MemoryPort, number: u64) -> Reach {
     Reach {
@@ -58,7 +65,7 @@ pub(super) fn reach(port: MemoryPort, number: u64) -> Reach {
             listen: vec![MemoryNet::address(number)],
             ..NetworkSettings::default()
         },
-        limits: NetworkLimits::agent(),
+        limits: alone(NetworkLimits::agent()),
         profile: Profile::Normal,
         keep_alive_ms: KEEP_ALIVE_MS,
     }
@@ -104,6 +111,12 @@ impl LiveNode {
         }
     }
 
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        MemoryNet::address(self.number)
+    }
+
     /// Whether it is a manager.
     #[must_use]
     pub fn is_manager(&self) -> bool {
@@ -121,7 +134,7 @@ impl LiveNode {
         let disk = self.disk.clone();
         let mut reach = reach(self.port.clone(), self.number);
         if self.is_manager() {
-            reach.limits = NetworkLimits::manager();
+            reach.limits = alone(NetworkLimits::manager());
             reach.settings.relay = true;
         }
         let begun = self.disk.used() > 0;
@@ -185,19 +198,5 @@ impl LiveNode {
     /// Sets its clock off.
     pub fn set_clock(&self, off_ms: i64) {
         self.off_ms.store(off_ms, Ordering::Relaxed);
-    }
-
-    /// What it holds for the whole fleet.
-    pub async fn digest(&self) -> Hash {
-        let handles = self.handles().await;
-        let digest = acts::look(&handles, |view| view.replica.holdings().state_digest());
-        digest.await.unwrap_or(Hash::ZERO)
-    }
-
-    /// How many entries it holds.
-    pub async fn entries(&self) -> usize {
-        let handles = self.handles().await;
-        let entries = acts::look(&handles, |view| view.replica.holdings().entries());
-        entries.await.unwrap_or(0)
     }
 }
