@@ -139,12 +139,25 @@ impl LiveFleet {
     /// # Errors
     /// What it was told.
     pub async fn join(&mut self, token: &Token, device: &str) -> Result<usize, String> {
-        let secrets = Arc::new(secrets(&mut self.prng));
+        Ok(self.join_as(token, device, None).await?.0)
+    }
+
+    /// The same with keys that it has already; gives them back.
+    ///
+    /// # Errors
+    /// What it was told.
+    pub async fn join_as(
+        &mut self,
+        token: &Token,
+        device: &str,
+        keys: Option<Arc<NodeSecrets>>,
+    ) -> Result<(usize, Arc<NodeSecrets>), String> {
+        let keys = keys.unwrap_or_else(|| Arc::new(secrets(&mut self.prng)));
         let number = self.nodes.len() as u64 + 1;
         let mut arguments = JoinArguments {
             token: token.clone(),
             name: Name::new(device).map_err(|error| error.to_string())?,
-            secrets,
+            secrets: Arc::clone(&keys),
             reach: node::reach(self.net.port(number), number),
             wall: self.wall(),
             prng: self.prng.branch(),
@@ -152,11 +165,18 @@ impl LiveFleet {
         match join(&mut arguments, PATIENCE, |_| {}).await {
             Ok(Asked::Joined(member)) => {
                 let met = member.met.into_iter().collect();
-                Ok(self.add(member.identity, member.contacts, met))
+                let place = self.add(member.identity, member.contacts, met);
+                Ok((place, keys))
             }
             Ok(Asked::Waits { name, .. }) => Err(format!("{name} waits for the root")),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Adds a node that did not join, under whatever identity; it knows where all others are.
+    pub fn bring(&mut self, identity: NodeIdentity) -> usize {
+        let met = self.nodes.iter().map(LiveNode::met).collect();
+        self.add(identity, Vec::new(), met)
     }
 
     /// Adds devices that run.

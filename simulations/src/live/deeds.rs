@@ -70,6 +70,36 @@ impl LiveFleet {
         self.look(place, Held::of).await
     }
 
+    /// Which of these entries a node does not hold.
+    pub async fn missing(&self, place: usize, entries: &[Hash]) -> Vec<Hash> {
+        let entries = entries.to_vec();
+        let missing = move |view: &LedgerView<'_>| {
+            let chains = view.replica.holdings().chains();
+            let held = |entry: &Hash| chains.values().any(|chain| chain.find(entry).is_some());
+            entries.iter().filter(|it| !held(it)).copied().collect()
+        };
+        self.look(place, missing).await
+    }
+
+    /// The latest number that each author has issued in each ledger, as a node holds them, and whether
+    /// any of them was issued twice.
+    pub async fn numbers(&self, place: usize) -> (BTreeMap<LedgerId, u64>, bool) {
+        let numbers = |view: &LedgerView<'_>| {
+            let chains = view.replica.holdings().chains();
+            let mut twice = false;
+            let last = chains.iter().map(|(id, chain)| {
+                let mut issued = BTreeSet::new();
+                for (_, link) in chain.links() {
+                    twice |= !issued.insert((link.incarnation, link.number));
+                }
+                (*id, issued.last().map_or(0, |(_, number)| *number))
+            });
+            let last = last.collect();
+            (last, twice)
+        };
+        self.look(place, numbers).await
+    }
+
     /// Sets a label at a manager.
     ///
     /// # Errors
@@ -131,6 +161,26 @@ impl LiveFleet {
         links.await.unwrap_or_default()
     }
 
+    /// The neighbours of a node that both sides agreed on.
+    pub async fn neighbours(&self, place: usize) -> Vec<NodeId> {
+        let handles = self.nodes[place].handles().await;
+        let neighbours = acts::look_around(&handles, |view| view.machine.neighbours());
+        neighbours.await.unwrap_or_default()
+    }
+
+    /// Waits until a node knows where it can be reached, as an invite has to say.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub async fn listens(&self, place: usize) {
+        let listens = async |fleet: &Self| {
+            let handles = fleet.nodes[place].handles().await;
+            let own = acts::look_around(&handles, |view| view.own.worth_telling().len());
+            own.await.is_ok_and(|count| count > 0)
+        };
+        self.until("an address", listens).await;
+    }
+
     /// Gives an invite that is good for so long.
     ///
     /// # Errors
@@ -141,6 +191,7 @@ impl LiveFleet {
         uses: u32,
         ttl_ms: u64,
     ) -> Result<Token, ActError> {
+        self.listens(manager).await;
         let ask = InviteAsk {
             uses,
             ttl_ms,

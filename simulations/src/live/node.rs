@@ -41,6 +41,7 @@ pub struct LiveNode {
     contacts: Vec<SignedContact>,
     port: MemoryPort,
     entropy: Entropy,
+    begun: bool,
     up: Option<Up>,
 }
 
@@ -98,6 +99,7 @@ impl LiveNode {
             contacts,
             port,
             entropy,
+            begun: false,
             up: None,
         }
     }
@@ -109,6 +111,12 @@ impl LiveNode {
             keys: self.identity.secrets.public(),
             addresses: vec![MemoryNet::address(self.number)],
         }
+    }
+
+    /// As joining left it.
+    #[must_use]
+    pub fn identity(&self) -> &NodeIdentity {
+        &self.identity
     }
 
     /// Where it listens.
@@ -137,12 +145,11 @@ impl LiveNode {
             reach.limits = alone(NetworkLimits::manager());
             reach.settings.relay = true;
         }
-        let begun = self.disk.used() > 0;
         let plan = NodePlan {
             identity: Arc::clone(&self.identity),
             told: self.contacts.clone(),
             met: self.met.clone(),
-            begun,
+            begun: self.begun,
             ground: Arc::new(move || {
                 Ok(Ground {
                     disk: Arc::new(disk.clone()),
@@ -159,6 +166,7 @@ impl LiveNode {
         };
         let (crew, handles) = NodeCrew::new(plan);
         let running = Running::start(crew).await.expect("a node starts");
+        self.begun = true;
         self.up = Some(Up { running, handles });
     }
 
