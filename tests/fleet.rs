@@ -2,3 +2,9 @@
 
 #[path = "fleet/forming.rs"]
 mod forming;
+#[path = "fleet/losses.rs"]
+mod losses;
+#[path = "fleet/partitions.rs"]
+mod partitions;
+#[path = "fleet/strangers.rs"]
+mod strangers;

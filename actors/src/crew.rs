@@ -67,7 +67,7 @@ pub struct NodePlan {
     pub told: Vec<SignedContact>,
     /// Whom it met then.
     pub met: Vec<Met>,
-    /// Whether it has run before: then an empty store is a loss.
+    /// Whether its store was open before: then an empty one is a loss.
     pub begun: bool,
     /// Its disk.
     pub ground: OpenGround,

@@ -4,21 +4,22 @@
 //! What runs here is not replayed from a seed, because libp2p draws randomness of its own; rules are
 //! tortured in [`crate::world`], here it is seen whether the actors keep them.
 
+mod deeds;
+mod log;
 mod node;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use regatta_actors::acts::{self, InviteAsk};
+use regatta_actors::acts;
 use regatta_actors::identity::{NodeIdentity, NodeSecrets};
 use regatta_actors::join::{Asked, JoinArguments, join};
 use regatta_actors::network::MemoryNet;
 use regatta_protocol::codec::Name;
 use regatta_protocol::crypto::seal::BoxSecret;
 use regatta_protocol::crypto::sign::SecretKey;
-use regatta_protocol::ident::{Hash, NodeId};
-use regatta_protocol::limits::DAY_MS;
+use regatta_protocol::ident::NodeId;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::membership::presence::PresenceState;
 use regatta_protocol::prng::Prng;
@@ -27,6 +28,7 @@ use regatta_protocol::trust::invite::token::Token;
 use regatta_protocol::trust::statement::Statement;
 use tokio::time::{Instant, sleep};
 
+pub use self::deeds::Held;
 pub use self::node::LiveNode;
 use crate::fleet::{EPOCH, name};
 
@@ -50,6 +52,7 @@ pub struct LiveFleet {
 impl LiveFleet {
     /// Founds a fleet with so many managers, and starts them. To be called in paused time.
     pub async fn found(seed: u64, managers: usize) -> Self {
+        log::show();
         let mut prng = Prng::from_number(seed);
         let root = founding::found(name("acme"), EPOCH, &mut prng);
         let mut certified = Vec::new();
@@ -131,31 +134,30 @@ impl LiveFleet {
         self.nodes[place].start(wall).await;
     }
 
-    /// Gives an invite at a manager.
-    ///
-    /// # Panics
-    /// When it is refused.
-    pub async fn invite(&self, manager: usize, uses: u32) -> Token {
-        let ask = InviteAsk {
-            uses,
-            ttl_ms: DAY_MS,
-            ..InviteAsk::default()
-        };
-        let given = acts::invite(&self.nodes[manager].handles().await, ask).await;
-        given.expect("a manager may invite").gives.token
-    }
-
     /// Has a new device join, from a place of its own in the network; it is not started yet.
     ///
     /// # Errors
     /// What it was told.
     pub async fn join(&mut self, token: &Token, device: &str) -> Result<usize, String> {
-        let secrets = Arc::new(secrets(&mut self.prng));
+        Ok(self.join_as(token, device, None).await?.0)
+    }
+
+    /// The same with keys that it has already; gives them back.
+    ///
+    /// # Errors
+    /// What it was told.
+    pub async fn join_as(
+        &mut self,
+        token: &Token,
+        device: &str,
+        keys: Option<Arc<NodeSecrets>>,
+    ) -> Result<(usize, Arc<NodeSecrets>), String> {
+        let keys = keys.unwrap_or_else(|| Arc::new(secrets(&mut self.prng)));
         let number = self.nodes.len() as u64 + 1;
         let mut arguments = JoinArguments {
             token: token.clone(),
             name: Name::new(device).map_err(|error| error.to_string())?,
-            secrets,
+            secrets: Arc::clone(&keys),
             reach: node::reach(self.net.port(number), number),
             wall: self.wall(),
             prng: self.prng.branch(),
@@ -163,11 +165,18 @@ impl LiveFleet {
         match join(&mut arguments, PATIENCE, |_| {}).await {
             Ok(Asked::Joined(member)) => {
                 let met = member.met.into_iter().collect();
-                Ok(self.add(member.identity, member.contacts, met))
+                let place = self.add(member.identity, member.contacts, met);
+                Ok((place, keys))
             }
             Ok(Asked::Waits { name, .. }) => Err(format!("{name} waits for the root")),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Adds a node that did not join, under whatever identity; it knows where all others are.
+    pub fn bring(&mut self, identity: NodeIdentity) -> usize {
+        let met = self.nodes.iter().map(LiveNode::met).collect();
+        self.add(identity, Vec::new(), met)
     }
 
     /// Adds devices that run.
@@ -189,32 +198,57 @@ impl LiveFleet {
     ///
     /// # Panics
     /// When it does not come about.
-    pub async fn until(&self, what: &str, mut holds: impl AsyncFnMut(&Self) -> bool) {
+    pub async fn until(&self, what: &str, holds: impl AsyncFnMut(&Self) -> bool) {
+        self.within(PATIENCE, what, holds).await;
+    }
+
+    /// Waits for a fact that has to come about soon, and says how long it took.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn within(
+        &self,
+        patience: Duration,
+        what: &str,
+        mut holds: impl AsyncFnMut(&Self) -> bool,
+    ) -> Duration {
         let began = Instant::now();
         while !holds(self).await {
-            assert!(began.elapsed() < PATIENCE, "waited for {what} in vain");
+            assert!(began.elapsed() < patience, "waited for {what} in vain");
             sleep(LOOK_EVERY).await;
         }
+        began.elapsed()
     }
 
-    /// Whether all of these nodes hold the same.
+    /// Whether all of these nodes hold the same: managers everything, others what is for all.
     pub async fn agree(&self, places: &[usize]) -> bool {
-        let mut digests = Vec::new();
+        let mut first: Option<Held> = None;
+        let mut manager: Option<Held> = None;
         for place in places {
-            digests.push(self.nodes[*place].digest().await);
+            let held = self.held(*place).await;
+            let known = first.get_or_insert_with(|| held.clone());
+            if (known.state, &known.common) != (held.state, &held.common) {
+                return false;
+            }
+            if self.nodes[*place].is_manager() {
+                let known = manager.get_or_insert_with(|| held.clone());
+                if known.managers != held.managers {
+                    return false;
+                }
+            }
         }
-        digests.windows(2).all(|pair| pair[0] == pair[1])
+        true
     }
 
-    /// Waits until all of these nodes hold the same, and says what.
+    /// Waits until all of these nodes hold the same, and says what the first one holds.
     ///
     /// # Panics
     /// When they do not come to agree.
-    pub async fn agreed(&self, places: &[usize]) -> Hash {
+    pub async fn agreed(&self, places: &[usize]) -> Held {
         let what = format!("agreement of {places:?}");
         self.until(&what, async |fleet: &Self| fleet.agree(places).await)
             .await;
-        self.nodes[places[0]].digest().await
+        self.held(places[0]).await
     }
 
     /// Waits until a manager says that a node is ready.

@@ -147,8 +147,10 @@ impl LedgerState {
         let _ = membership.cast(look);
     }
 
-    /// Somebody was enrolled, here or elsewhere: its key is known from now on.
-    pub(super) fn enrolled(&self, entry: &Entry) {
+    /// Somebody was enrolled, here or elsewhere: its key is known from now on. Its invite may have been
+    /// used once too often, which is for managers to look at soon.
+    pub(super) fn enrolled(&mut self, entry: &Entry) {
+        self.duties_now();
         let content = regatta_protocol::trust::record::content(entry);
         let enrolment = content.and_then(|bytes| codec::decode::<Enrolment>(bytes).ok());
         let certificate =

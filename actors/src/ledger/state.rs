@@ -31,8 +31,9 @@ use crate::supervisor::Fatal;
 
 /// Under which key of [`Table::Node`] the certificate lies that took the place of the first.
 const CERTIFICATE: &[u8] = b"certificate";
-/// Under which key the node notes that it has written here.
-const BEGUN: &[u8] = b"begun";
+/// Under which key the node notes that what it had written may be gone: until a peer has given some of
+/// it back it writes nothing, also after further restarts.
+const LOST: &[u8] = b"lost";
 /// Troubles that are kept for operators to see.
 const TROUBLES_MAX: usize = 64;
 
@@ -176,13 +177,13 @@ impl LedgerState {
         }
         let mut holdings = identity.holdings()?;
         holdings.restore_all(stored.entries.iter());
-        let begun = store.get(Table::Node, BEGUN).await?.is_some();
-        let fresh = !begun && !arguments.lost;
-        if !begun {
+        let lost_before = store.get(Table::Node, LOST).await?.is_some();
+        if arguments.lost && !lost_before {
             let mut batch = Batch::new().important();
-            batch.put(Table::Node, BEGUN, &[])?;
+            batch.put(Table::Node, LOST, &[])?;
             store.commit(batch).await?;
         }
+        let fresh = !lost_before && !arguments.lost;
         holdings.settle(clock.wall());
         let time = ReferenceTime::restore(stored.floors);
         let replica_prng = prng.branch();

@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use regatta_actors::acts;
 use regatta_actors::clock::Clock;
 use regatta_actors::crew::{Entropy, Ground, Handles, NodeCrew, NodePlan, Reach};
 use regatta_actors::identity::NodeIdentity;
 use regatta_actors::membership::Met;
 use regatta_actors::network::{
-    MemoryNet, MemoryPort, NetworkLimits, NetworkSettings, NetworkTransport,
+    Address, MemoryNet, MemoryPort, NetworkLimits, NetworkSettings, NetworkTransport,
 };
 use regatta_actors::store::Sizes;
 use regatta_actors::store::disk::simulated::SimulatedDisk;
@@ -18,7 +17,7 @@ use regatta_actors::store::index::OpenedIndex;
 use regatta_actors::store::index::memory::MemoryIndex;
 use regatta_actors::supervisor::Running;
 use regatta_protocol::contacts::SignedContact;
-use regatta_protocol::ident::{Hash, NodeId};
+use regatta_protocol::ident::NodeId;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::membership::KEEP_ALIVE_MS;
 use regatta_protocol::membership::message::Profile;
@@ -43,12 +42,21 @@ pub struct LiveNode {
     contacts: Vec<SignedContact>,
     port: MemoryPort,
     entropy: Entropy,
+    begun: bool,
     up: Option<Up>,
 }
 
 struct Up {
     running: Running,
     handles: watch::Receiver<Option<Handles>>,
+}
+
+/// Limits of a node that shares its process with a whole fleet.
+fn alone(limits: NetworkLimits) -> NetworkLimits {
+    NetworkLimits {
+        process_bytes_max: None,
+        ..limits
+    }
 }
 
 /// How the node of this number reaches others.
@@ -59,7 +67,7 @@ pub(super) fn reach(port: MemoryPort, number: u64) -> Reach {
             listen: vec![MemoryNet::address(number)],
             ..NetworkSettings::default()
         },
-        limits: NetworkLimits::agent(),
+        limits: alone(NetworkLimits::agent()),
         profile: Profile::Normal,
         keep_alive_ms: KEEP_ALIVE_MS,
     }
@@ -92,6 +100,7 @@ impl LiveNode {
             contacts,
             port,
             entropy,
+            begun: false,
             up: None,
         }
     }
@@ -103,6 +112,18 @@ impl LiveNode {
             keys: self.identity.secrets.public(),
             addresses: vec![MemoryNet::address(self.number)],
         }
+    }
+
+    /// As joining left it.
+    #[must_use]
+    pub fn identity(&self) -> &NodeIdentity {
+        &self.identity
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        MemoryNet::address(self.number)
     }
 
     /// Whether it is a manager.
@@ -122,15 +143,14 @@ impl LiveNode {
         let disk = self.disk.clone();
         let mut reach = reach(self.port.clone(), self.number);
         if self.is_manager() {
-            reach.limits = NetworkLimits::manager();
+            reach.limits = alone(NetworkLimits::manager());
             reach.settings.relay = true;
         }
-        let begun = self.disk.used() > 0;
         let plan = NodePlan {
             identity: Arc::clone(&self.identity),
             told: self.contacts.clone(),
             met: self.met.clone(),
-            begun,
+            begun: self.begun,
             ground: Arc::new(move || {
                 Ok(Ground {
                     disk: Arc::new(disk.clone()),
@@ -148,6 +168,7 @@ impl LiveNode {
         };
         let (crew, handles) = NodeCrew::new(plan);
         let running = Running::start(crew).await.expect("a node starts");
+        self.begun = true;
         self.up = Some(Up { running, handles });
     }
 
@@ -187,19 +208,5 @@ impl LiveNode {
     /// Sets its clock off.
     pub fn set_clock(&self, off_ms: i64) {
         self.off_ms.store(off_ms, Ordering::Relaxed);
-    }
-
-    /// What it holds for the whole fleet.
-    pub async fn digest(&self) -> Hash {
-        let handles = self.handles().await;
-        let digest = acts::look(&handles, |view| view.replica.holdings().state_digest());
-        digest.await.unwrap_or(Hash::ZERO)
-    }
-
-    /// How many entries it holds.
-    pub async fn entries(&self) -> usize {
-        let handles = self.handles().await;
-        let entries = acts::look(&handles, |view| view.replica.holdings().entries());
-        entries.await.unwrap_or(0)
     }
 }

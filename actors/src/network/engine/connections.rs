@@ -196,18 +196,20 @@ impl Engine {
     }
 
     fn unreachable(&mut self, connection: ConnectionId, error: &SwarmDialError) {
+        // libp2p's own words for several errors say none of them.
+        let why = match error {
+            SwarmDialError::Transport(failed) => {
+                let failed = failed.iter();
+                let failed = failed.map(|(address, error)| format!("{address}: {error:?}"));
+                failed.collect::<Vec<_>>().join("; ")
+            }
+            SwarmDialError::Denied { cause } => format!("not now: {cause}"),
+            other => other.to_string(),
+        };
         if let Some(joiner) = self.joins.trying.remove(&connection) {
-            return self.join_at_next(*joiner, error.to_string());
+            return self.join_at_next(*joiner, why);
         }
         if let Some(peer) = self.connections.dialled.remove(&connection) {
-            let why = match error {
-                SwarmDialError::Transport(failed) => {
-                    let failed = failed.iter();
-                    let failed = failed.map(|(address, error)| format!("{address}: {error}"));
-                    failed.collect::<Vec<_>>().join("; ")
-                }
-                other => other.to_string(),
-            };
             self.dial_over(peer, connection, DialError::Unreachable(why));
         }
     }
