@@ -37,13 +37,18 @@ pub struct LiveNode {
     pub off_ms: Arc<AtomicI64>,
     /// Whom it met when it joined.
     pub met: Vec<Met>,
-    number: u64,
+    berth: Berth,
     identity: Arc<NodeIdentity>,
     contacts: Vec<SignedContact>,
-    port: MemoryPort,
     entropy: Entropy,
     begun: bool,
     up: Option<Up>,
+}
+
+/// Its place in the network.
+struct Berth {
+    number: u64,
+    port: MemoryPort,
 }
 
 struct Up {
@@ -95,10 +100,9 @@ impl LiveNode {
             disk: SimulatedDisk::new(),
             off_ms: steady(),
             met,
-            number,
+            berth: Berth { number, port },
             identity: Arc::new(identity),
             contacts,
-            port,
             entropy,
             begun: false,
             up: None,
@@ -110,7 +114,7 @@ impl LiveNode {
         Met {
             node: self.id,
             keys: self.identity.secrets.public(),
-            addresses: vec![MemoryNet::address(self.number)],
+            addresses: vec![MemoryNet::address(self.berth.number)],
         }
     }
 
@@ -123,7 +127,7 @@ impl LiveNode {
     /// Where it listens.
     #[must_use]
     pub fn address(&self) -> Address {
-        MemoryNet::address(self.number)
+        MemoryNet::address(self.berth.number)
     }
 
     /// Whether it is a manager.
@@ -141,7 +145,7 @@ impl LiveNode {
 
     pub(super) async fn start(&mut self, wall: Millis) {
         let disk = self.disk.clone();
-        let mut reach = reach(self.port.clone(), self.number);
+        let mut reach = reach(self.berth.port.clone(), self.berth.number);
         if self.is_manager() {
             reach.limits = alone(NetworkLimits::manager());
             reach.settings.relay = true;
@@ -199,7 +203,7 @@ impl LiveNode {
     pub async fn cut_power(&mut self, net: &MemoryNet, seed: u64) {
         if let Some(up) = self.up.take() {
             self.disk.kill();
-            net.vanish(self.number);
+            net.vanish(self.berth.number);
             up.running.kill().await;
             self.disk.crash(seed);
         }
