@@ -2,24 +2,8 @@
 //!
 //! The protocol decides, an actor acts: it turns what the world does into a machine's events and
 //! performs the effects that come back, in their order, `Store` before the `Send` that promises it.
-//! The supervisor, the store and the network stand; the others follow this plan, one file for each
-//! noun. [`drive`] is how each of them drives its machine, [`clock`] what time it is for them.
-//!
-//! # Supervision
-//!
-//! ```text
-//! NodeActor                 one for each node; restart budget and watchdog (supervisor)
-//! ├── StoreActor            segment files, bodies, the rebuildable index      (store)
-//! ├── NetworkActor          connections, streams, relays, discovery           (network)
-//! ├── LedgerActor           drives `Replica`: digests, pulls, pushes, cursors (ledger)
-//! ├── MembershipActor       presence, homes, neighbours, feeders              (membership)
-//! ├── ConfigActor           drives `Adoption` and, on managers, `Rollout`     (config)
-//! ├── ExecActor             limits, queue and keepers of jobs                 (exec)
-//! │   ├── SessionActor …    one for each command that runs                    (exec/session)
-//! │   └── PtyActor …        one for each terminal that is open                (exec/pty)
-//! ├── TelemetryActor        samplers, chunks, queries                         (telemetry)
-//! └── ControlActor          the operator's unix socket                        (control)
-//! ```
+//! [`drive`] is how each of them drives its machine, [`clock`] what time it is for them, [`crew`] the
+//! list of them, [`supervisor`] what happens when one fails.
 //!
 //! # Who owns what
 //!
@@ -27,13 +11,13 @@
 //! |---|---|---|
 //! | `NodeActor` | the tree: who is started with what, and how often again | nobody |
 //! | `StoreActor` | every byte on disk, and the only fdatasync | nobody |
-//! | `NetworkActor` | every socket; libp2p's types stop inside it | store, for its keys and addresses |
-//! | `LedgerActor` | the replica: entries held, folds, cursors | store, network |
-//! | `MembershipActor` | soft state about others; never an entry | network, ledger |
-//! | `ConfigActor` | what is adopted, and the files under `files.root` | ledger, store |
-//! | `ExecActor` | child processes, their limits and their output | ledger, store |
-//! | `TelemetryActor` | the spool of samples and log lines | store, ledger |
+//! | `NetworkActor` | every socket; libp2p's types stop inside it | nobody: it tells the switchboard |
+//! | `LedgerActor` | the replica: entries held, folds, who is a member | store, network, membership |
+//! | `MembershipActor` | soft state about others; never an entry | store, network, ledger |
+//! | `SwitchboardActor` | who was admitted | ledger, membership |
 //! | `ControlActor` | the control socket and its callers' identities | all of them |
+//!
+//! Those for configuration, commands and telemetry come with their features.
 //!
 //! # Architecture invariants
 //!
