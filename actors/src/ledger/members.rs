@@ -153,14 +153,9 @@ impl LedgerState {
         }
     }
 
-    pub(super) async fn look_at_members(&mut self) -> Result<(), ActorProcessingErr> {
+    /// Time alone changes who stands, and who is due for a new certificate.
+    pub(super) fn look_at_members(&self) {
         self.hang_up_on_stopped();
-        self.renew_all();
-        Ok(())
-    }
-
-    /// Gives whoever is connected and due a new certificate.
-    pub(super) fn renew_all(&self) {
         for peer in self.members.keys() {
             self.renew(*peer, false);
         }

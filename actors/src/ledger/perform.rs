@@ -122,7 +122,6 @@ impl LedgerState {
                 let _ = myself.cast(LedgerMessage::DiskFull(health.nearly_full));
             }
         });
-        self.look_at_members().await?;
         self.do_duties().await
     }
 
@@ -133,6 +132,7 @@ impl LedgerState {
             return Ok(());
         }
         self.duty.due = Some(now.plus(DUTIES_EVERY_MS));
+        self.look_at_members();
         let steward = Steward {
             node: self.papers.node(),
             serial: self.papers.serial,

@@ -1,19 +1,21 @@
 //! What the ledger actor holds, and how it drives its machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ractor::{ActorProcessingErr, ActorRef};
 use regatta_protocol::clock::reference::ReferenceTime;
 use regatta_protocol::codec;
 use regatta_protocol::ident::{Hash, NodeId};
-use regatta_protocol::ledger::entry::{EntryKind, LedgerKind};
+use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerKind};
 use regatta_protocol::ledger::replica::author::Refusal;
 use regatta_protocol::ledger::replica::{Alarm as Trouble, Effect, Event, Replica, Settings};
 use regatta_protocol::machine::{Machine, Millis};
 use regatta_protocol::prng::Prng;
 use regatta_protocol::trust::authority::Credentials;
 use regatta_protocol::trust::certificate::SignedCertificate;
+use regatta_protocol::trust::enrolment::change::Relabel;
+use regatta_protocol::trust::record::content;
 use regatta_protocol::trust::steward::{self, Notice};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -118,6 +120,17 @@ pub(super) struct Driven {
     /// The number of the next entry that is stored.
     pub(super) order: u64,
     pub(super) prng: Prng,
+    /// Devices that get another certificate once their new labels are durable here.
+    pub(super) relabelled: BTreeSet<NodeId>,
+}
+
+/// The device whose labels an entry changes.
+fn relabelled(entry: &Entry) -> Option<NodeId> {
+    if entry.header.kind.code != EntryKind::RELABEL.code {
+        return None;
+    }
+    let relabel: Relabel = codec::decode(content(entry)?).ok()?;
+    Some(relabel.node)
 }
 
 /// What may be read.
@@ -219,6 +232,7 @@ impl LedgerState {
                 alarm: Alarm::default(),
                 order: stored.next,
                 prng,
+                relabelled: BTreeSet::new(),
             },
         })
     }
@@ -274,14 +288,13 @@ impl LedgerState {
     /// Writes go to the store at once, everything else waits for those before it.
     async fn take(&mut self, effects: Vec<Effect>) -> Result<(), ActorProcessingErr> {
         let mut batch = Batch::new();
-        let mut relabelled = false;
         for effect in effects {
             match effect {
                 Effect::Store(entry) => {
                     if entry.header.kind.code == EntryKind::ENROLMENT.code {
                         self.enrolled(&entry);
                     }
-                    relabelled |= entry.header.kind.code == EntryKind::RELABEL.code;
+                    self.driven.relabelled.extend(relabelled(&entry));
                     if put_entry(&mut batch, self.driven.order, &entry).is_err() {
                         // It is full: the next one begins with this entry.
                         self.keep(std::mem::take(&mut batch)).await?;
@@ -301,9 +314,6 @@ impl LedgerState {
                 }
             }
         }
-        if relabelled {
-            self.renew_all();
-        }
         self.keep(batch).await
     }
 
@@ -322,6 +332,11 @@ impl LedgerState {
             Told::Kept(ticket) => {
                 for effect in self.driven.outbox.kept(ticket) {
                     self.perform(effect)?;
+                }
+                if self.driven.outbox.is_empty() {
+                    for device in std::mem::take(&mut self.driven.relabelled) {
+                        self.renew(device, false);
+                    }
                 }
                 Ok(())
             }
