@@ -1,5 +1,7 @@
 //! Whole nodes in one process, in virtual time: forming, partitions, losses, power cuts.
 
+#[path = "fleet/failures.rs"]
+mod failures;
 #[path = "fleet/forming.rs"]
 mod forming;
 #[path = "fleet/losses.rs"]

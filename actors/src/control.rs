@@ -7,6 +7,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use tokio::task::AbortHandle;
 
 use crate::crew::Handles;
+use crate::drive::task;
 use crate::supervisor::Waiting;
 
 /// Serves operators until it is dropped; an error says why it cannot go on.
@@ -59,12 +60,11 @@ impl Actor for ControlActor {
         arguments: ControlArguments,
     ) -> Result<ControlState, ActorProcessingErr> {
         let serving = (arguments.service)(arguments.handles);
-        let task = tokio::spawn(async move {
-            let ended = serving.await;
+        let task = task::run(serving, move |ended| {
             // An actor that is gone needs no telling.
-            let _ = myself.cast(ControlMessage::Ended(ended));
+            let _ = myself.cast(ControlMessage::Ended(ended.and_then(|ended| ended)));
         });
-        Ok(ControlState(task.abort_handle()))
+        Ok(ControlState(task))
     }
 
     async fn handle(

@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use ractor::{Actor, ActorCell, ActorProcessingErr, ActorRef, Message, RpcReplyPort};
 use regatta_protocol::contacts::SignedContact;
 use regatta_protocol::membership::message::Profile;
 use regatta_protocol::prng::Prng;
 use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep};
 
 use crate::clock::{Clock, ReferenceClock};
 use crate::control::{ControlActor, ControlArguments, ControlMessage, Service};
@@ -26,6 +29,10 @@ use crate::switchboard::{SwitchboardActor, SwitchboardArguments, SwitchboardMess
 
 /// Events of the network that wait for the switchboard.
 const EVENTS_MAX: usize = 256;
+/// How long the last job of the store before may keep the disk, when the crew is started again.
+const RELEASED_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether it has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A disk, and how its index is opened where that may block.
 pub struct Ground {
@@ -110,6 +117,7 @@ impl fmt::Debug for Handles {
 #[derive(Clone)]
 pub struct NodeCrew {
     plan: Arc<NodePlan>,
+    restarts: Arc<AtomicBool>,
     handles: watch::Sender<Option<Handles>>,
 }
 
@@ -118,18 +126,25 @@ impl NodeCrew {
     #[must_use]
     pub fn new(plan: NodePlan) -> (Self, watch::Receiver<Option<Handles>>) {
         let (handles, told) = watch::channel(None);
-        let plan = Arc::new(plan);
-        (Self { plan, handles }, told)
+        let (plan, restarts) = (Arc::new(plan), Arc::default());
+        let crew = Self {
+            plan,
+            restarts,
+            handles,
+        };
+        (crew, told)
     }
 }
 
 impl Crew for NodeCrew {
     fn start(&self, supervisor: ActorCell) -> Waiting<Result<Vec<Member>, ActorProcessingErr>> {
         let (plan, handles) = (Arc::clone(&self.plan), self.handles.clone());
-        // Whoever held the old ones must let go of the disk.
+        // Nobody is to ask the old ones any more.
         handles.send_replace(None);
+        let again = self.restarts.swap(true, Ordering::Relaxed);
         Box::pin(async move {
-            let (members, started) = start(&plan, supervisor).await?;
+            let ground = ground(&plan, again).await?;
+            let (members, started) = start(&plan, ground, supervisor).await?;
             handles.send_replace(Some(started));
             Ok(members)
         })
@@ -149,12 +164,25 @@ fn member<M: Message>(
     }
 }
 
+/// The disk, once nobody has it: after a failure of the crew the store's last job may still be at it.
+async fn ground(plan: &NodePlan, again: bool) -> Result<Ground, StoreError> {
+    let until = Instant::now() + RELEASED_WITHIN;
+    loop {
+        match (plan.ground)() {
+            Err(StoreError::Locked { .. }) if again && Instant::now() < until => {}
+            outcome => return outcome,
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
 async fn start(
     plan: &NodePlan,
+    ground: Ground,
     supervisor: ActorCell,
 ) -> Result<(Vec<Member>, Handles), ActorProcessingErr> {
     let mut prng = Prng::from_seed((plan.entropy)());
-    let (store, opened) = open(plan, &mut prng, &supervisor).await?;
+    let (store, opened) = open(ground, &mut prng, &supervisor).await?;
     let lost = !opened.damaged.is_empty() || (opened.fresh && plan.begun);
     let papers = current_papers(&plan.identity, &store).await?;
     let (events, told) = mpsc::channel(EVENTS_MAX);
@@ -235,11 +263,10 @@ fn store_member(store: &Store) -> Member {
 }
 
 async fn open(
-    plan: &NodePlan,
+    Ground { disk, index, sizes }: Ground,
     prng: &mut Prng,
     supervisor: &ActorCell,
 ) -> Result<(Store, Opened), ActorProcessingErr> {
-    let Ground { disk, index, sizes } = (plan.ground)()?;
     let salt = prng.bytes();
     let (store, opened) = Store::open(disk, index, (salt, sizes), Some(supervisor.clone()))
         .await

@@ -2,6 +2,7 @@
 //! order, none of them before the store has kept what it promises.
 
 mod keeper;
+pub mod task;
 
 use std::collections::VecDeque;
 

@@ -121,6 +121,9 @@ pub enum LedgerMessage {
     DiskFull(bool),
     /// From the watchdog.
     Ping(RpcReplyPort<()>),
+    /// From tests: it never returns from this.
+    #[cfg(feature = "fail-points")]
+    Hang,
 }
 
 impl fmt::Debug for LedgerMessage {
@@ -211,6 +214,8 @@ impl Actor for LedgerActor {
             LedgerMessage::LookAround => state.look_around().await?,
             LedgerMessage::Told(told) => state.told(told)?,
             LedgerMessage::DiskFull(full) => state.disk_full(full),
+            #[cfg(feature = "fail-points")]
+            LedgerMessage::Hang => std::future::pending().await,
             LedgerMessage::Ping(answer) => {
                 // The watchdog waits no longer than it does.
                 let _ = answer.send(());

@@ -155,6 +155,9 @@ pub enum MembershipMessage {
     Told(Told),
     /// From the watchdog.
     Ping(RpcReplyPort<()>),
+    /// From tests: it never returns from this.
+    #[cfg(feature = "fail-points")]
+    Hang,
 }
 
 impl fmt::Debug for MembershipMessage {
@@ -269,6 +272,8 @@ impl Actor for MembershipActor {
             MembershipMessage::Wake => state.wake().await,
             MembershipMessage::LookAround => state.look_around().await,
             MembershipMessage::Told(told) => state.told(told),
+            #[cfg(feature = "fail-points")]
+            MembershipMessage::Hang => std::future::pending().await,
             MembershipMessage::Ping(answer) => {
                 // The watchdog waits no longer than it does.
                 let _ = answer.send(());

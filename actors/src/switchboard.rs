@@ -17,6 +17,7 @@ use regatta_protocol::trust::papers::Shown;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use crate::drive::task;
 use crate::ledger::LedgerMessage;
 use crate::membership::MembershipMessage;
 use crate::network::{Admission, Greeted, NetworkEvent};
@@ -103,12 +104,11 @@ impl Actor for SwitchboardActor {
             members: BTreeMap::new(),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
         };
-        let task = tokio::spawn(async move {
-            board.run(arguments.events).await;
+        let task = task::run(board.run(arguments.events), move |_| {
             // An actor that is gone needs no telling.
             let _ = myself.cast(SwitchboardMessage::Ended);
         });
-        Ok(SwitchboardState(task.abort_handle()))
+        Ok(SwitchboardState(task))
     }
 
     async fn handle(

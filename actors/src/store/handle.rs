@@ -1,6 +1,6 @@
 //! What everybody uses: commits through the actor, reads beside it, both bounded.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use ractor::rpc::CallResult;
 use ractor::{ActorCell, ActorRef};
@@ -14,15 +14,18 @@ use super::error::StoreError;
 use super::index::OpenedIndex;
 use super::limits::{QUEUED_BYTES_MAX, READS_MAX, Sizes};
 use super::open::{Opened, open};
-use super::reader::{Item, Reader};
+use super::reader::{Item, Reader, Shared};
 use super::table::Table;
 use super::writer::{Health, Writer};
 
 /// The node's store; clones are the same one.
+///
+/// It does not keep the folder: once the actor and its last job have ended the folder is free, however
+/// many clones there are.
 #[derive(Clone)]
 pub struct Store {
     actor: ActorRef<StoreMessage>,
-    reader: Reader,
+    shared: Weak<Shared>,
     queued: Arc<Semaphore>,
     reads: Arc<Semaphore>,
 }
@@ -63,7 +66,7 @@ impl Store {
     /// When the supervisor is ending.
     pub async fn start(writer: Writer, supervisor: Option<ActorCell>) -> Result<Self, StoreError> {
         Ok(Self {
-            reader: writer.reader(),
+            shared: Arc::downgrade(&writer.reader().0),
             actor: start(writer, supervisor).await?,
             queued: Arc::new(Semaphore::new(QUEUED_BYTES_MAX)),
             reads: Arc::new(Semaphore::new(READS_MAX)),
@@ -142,10 +145,10 @@ impl Store {
     ) -> Result<T, StoreError> {
         let permit = Arc::clone(&self.reads).acquire_owned().await;
         let permit = permit.map_err(|_| StoreError::Closed)?;
-        let reader = self.reader.clone();
+        let shared = self.shared.upgrade().ok_or(StoreError::Closed)?;
         let reading = spawn_blocking(move || {
             let _permit = permit;
-            work(&reader)
+            work(&Reader(shared))
         });
         let outcome = reading.await.unwrap_or(Err(StoreError::Closed));
         if let Err(StoreError::Index(why)) = &outcome {

@@ -15,7 +15,7 @@ use regatta_actors::store::Sizes;
 use regatta_actors::store::disk::simulated::SimulatedDisk;
 use regatta_actors::store::index::OpenedIndex;
 use regatta_actors::store::index::memory::MemoryIndex;
-use regatta_actors::supervisor::Running;
+use regatta_actors::supervisor::{Ended, Running};
 use regatta_protocol::contacts::SignedContact;
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::machine::Millis;
@@ -41,8 +41,27 @@ pub struct LiveNode {
     identity: Arc<NodeIdentity>,
     contacts: Vec<SignedContact>,
     entropy: Entropy,
-    begun: bool,
-    up: Option<Up>,
+    life: Life,
+}
+
+enum Life {
+    /// Its disk was never opened.
+    New,
+    Down,
+    Up(Up),
+}
+
+impl Life {
+    fn end(&mut self) -> Option<Up> {
+        match std::mem::replace(self, Self::Down) {
+            Self::Up(up) => Some(up),
+            Self::New => {
+                *self = Self::New;
+                None
+            }
+            Self::Down => None,
+        }
+    }
 }
 
 /// Its place in the network.
@@ -104,8 +123,7 @@ impl LiveNode {
             identity: Arc::new(identity),
             contacts,
             entropy,
-            begun: false,
-            up: None,
+            life: Life::New,
         }
     }
 
@@ -140,7 +158,7 @@ impl LiveNode {
     /// Whether it is up.
     #[must_use]
     pub fn is_up(&self) -> bool {
-        self.up.is_some()
+        matches!(self.life, Life::Up(_))
     }
 
     pub(super) async fn start(&mut self, wall: Millis) {
@@ -154,10 +172,10 @@ impl LiveNode {
             identity: Arc::clone(&self.identity),
             told: self.contacts.clone(),
             met: self.met.clone(),
-            begun: self.begun,
+            begun: !matches!(self.life, Life::New),
             ground: Arc::new(move || {
                 Ok(Ground {
-                    disk: Arc::new(disk.clone()),
+                    disk: Arc::new(disk.take()?),
                     index: Box::new(|| OpenedIndex {
                         index: Arc::new(MemoryIndex::default()),
                         notes: Vec::new(),
@@ -172,8 +190,7 @@ impl LiveNode {
         };
         let (crew, handles) = NodeCrew::new(plan);
         let running = Running::start(crew).await.expect("a node starts");
-        self.begun = true;
-        self.up = Some(Up { running, handles });
+        self.life = Life::Up(Up { running, handles });
     }
 
     /// Its actors, once they run.
@@ -181,7 +198,9 @@ impl LiveNode {
     /// # Panics
     /// When it is down.
     pub async fn handles(&self) -> Handles {
-        let up = self.up.as_ref().expect("the node is up");
+        let Life::Up(up) = &self.life else {
+            panic!("the node is down");
+        };
         let mut handles = up.handles.clone();
         let found = handles.wait_for(Option::is_some).await;
         found
@@ -190,9 +209,20 @@ impl LiveNode {
             .expect("the node runs")
     }
 
+    /// Waits until it has ended by itself, and says why.
+    ///
+    /// # Panics
+    /// When it is down.
+    pub async fn ended(&self) -> Ended {
+        let Life::Up(up) = &self.life else {
+            panic!("the node is down");
+        };
+        up.running.ended().await
+    }
+
     /// Stops it as an operator does.
     pub async fn stop(&mut self) {
-        if let Some(up) = self.up.take() {
+        if let Some(up) = self.life.end() {
             up.running.stop();
             up.running.ended().await;
         }
@@ -201,7 +231,7 @@ impl LiveNode {
     /// Stops it as a power cut does: nothing more is said or written, and the disk forgets what it was
     /// not asked to sync.
     pub async fn cut_power(&mut self, net: &MemoryNet, seed: u64) {
-        if let Some(up) = self.up.take() {
+        if let Some(up) = self.life.end() {
             self.disk.kill();
             net.vanish(self.berth.number);
             up.running.kill().await;

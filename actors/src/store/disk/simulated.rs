@@ -1,11 +1,14 @@
 //! A disk in memory that knows what a power cut leaves: what was synced, and any part of the rest.
 
+mod lease;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use regatta_protocol::prng::Prng;
 
+pub use self::lease::Lease;
 use super::{Disk, DiskFile};
 
 /// What a card writes at once: a torn write may leave any of these as zeros.
@@ -25,6 +28,8 @@ struct State {
     next_file: u64,
     /// Handles of an earlier life of the machine work no longer.
     life: u64,
+    /// In which life somebody took it.
+    taken: Option<u64>,
     faults: Faults,
     syncs: u64,
 }
