@@ -3,7 +3,7 @@
 //! It also keeps who was admitted: a greeting is checked by the ledger, and when the link is up both
 //! the ledger and membership are told with whom, before anything else of that peer reaches them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -102,6 +102,7 @@ impl Actor for SwitchboardActor {
             ledger: arguments.ledger,
             membership: arguments.membership,
             members: BTreeMap::new(),
+            linked: BTreeSet::new(),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
         };
         let task = task::run(board.run(arguments.events), move |_| {
@@ -135,6 +136,8 @@ struct Board {
     membership: ActorRef<MembershipMessage>,
     /// Who was admitted; who never came up stays until its place is needed.
     members: BTreeMap<NodeId, Arc<Credentials>>,
+    /// Those with whom there is a link.
+    linked: BTreeSet<NodeId>,
     waiting: Arc<Semaphore>,
 }
 
@@ -192,7 +195,7 @@ impl Board {
         let said = match member {
             Some(member) => {
                 if self.members.len() >= MEMBERS_MAX {
-                    self.members.pop_first();
+                    self.forget_one();
                 }
                 self.members.insert(peer, member);
                 Admission::Admit
@@ -201,6 +204,15 @@ impl Board {
         };
         // Whoever broke off meanwhile needs no answer.
         let _ = answer.send(said);
+    }
+
+    /// Makes room: somebody goes with whom there is no link.
+    fn forget_one(&mut self) {
+        let mut members = self.members.keys();
+        let gone = members.find(|peer| !self.linked.contains(*peer)).copied();
+        if let Some(gone) = gone {
+            self.members.remove(&gone);
+        }
     }
 
     /// To an actor of the same crew: one that is gone ends this as well.
@@ -219,6 +231,7 @@ impl Board {
                     tracing::error!(%peer, "a link is up with somebody who was not admitted");
                     return;
                 };
+                self.linked.insert(peer);
                 let own = credentials.own();
                 let (name, relayed) = (&own.name, path.relayed);
                 tracing::info!(%name, relayed, "linked");
@@ -232,6 +245,7 @@ impl Board {
                 self.tell_membership(linked);
             }
             NetworkEvent::Down { peer, reason } => {
+                self.linked.remove(&peer);
                 let name = self.members.get(&peer).map(|it| it.own().name.to_string());
                 tracing::info!(name, %reason, "a link is over");
                 self.tell_ledger(LedgerMessage::PeerDown { peer });
