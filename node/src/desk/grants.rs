@@ -22,22 +22,6 @@ use crate::control::api::{GrantAsk, Granted, Problem, moment};
 use crate::control::server::Caller;
 use crate::text::to_text;
 
-/// Every capability, to read one by its name.
-const CAPABILITIES: [Capability; 12] = [
-    Capability::ConfigWrite,
-    Capability::ExecRun,
-    Capability::ShellOpen,
-    Capability::TelemetryRead,
-    Capability::DeviceEnrol,
-    Capability::Stop,
-    Capability::Hold,
-    Capability::Carry,
-    Capability::Relay,
-    Capability::Time,
-    Capability::Delegate,
-    Capability::SecretWrap,
-];
-
 /// What was asked for, read once.
 struct Wanted {
     name: Name,
@@ -61,19 +45,11 @@ fn wanted(ask: &GrantAsk) -> Result<Wanted, Problem> {
     let run_as: Result<Vec<Name>, _> = ask.run_as.iter().map(|user| Name::new(user)).collect();
     let run_as = run_as.map_err(|error| usage("a user to run as", &error))?;
     if ask.capabilities.is_empty() {
-        let all = CAPABILITIES.map(|it| it.to_string()).join(", ");
-        return Err(Problem::usage(format!(
-            "no capability to grant; there are {all}"
-        )));
+        return Err(Problem::usage("no capability to grant, such as exec.run"));
     }
     let mut grants = Vec::new();
     for text in &ask.capabilities {
-        let known = CAPABILITIES.into_iter().find(|it| it.to_string() == *text);
-        let Some(capability) = known else {
-            let all = CAPABILITIES.map(|it| it.to_string()).join(", ");
-            let why = format!("there is no capability '{text}'; there are {all}");
-            return Err(Problem::usage(why));
-        };
+        let capability: Capability = text.parse().map_err(|error| usage("capability", &error))?;
         grants.push(Grant {
             capability,
             selector: selector.clone(),

@@ -16,21 +16,6 @@ use crate::control::client::SOCKET_NAME;
 use crate::control::server::ServerSettings;
 use crate::log;
 
-const CAPABILITIES: [Capability; 12] = [
-    Capability::ConfigWrite,
-    Capability::ExecRun,
-    Capability::ShellOpen,
-    Capability::TelemetryRead,
-    Capability::DeviceEnrol,
-    Capability::Stop,
-    Capability::Hold,
-    Capability::Carry,
-    Capability::Relay,
-    Capability::Time,
-    Capability::Delegate,
-    Capability::SecretWrap,
-];
-
 /// Everything that a node is started with, its state folder aside.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -265,16 +250,8 @@ impl<'a> Field<'a> {
             panic!("{} is a map", self.1);
         };
         let capability = |user: &str, word: &String| {
-            let found = CAPABILITIES
-                .into_iter()
-                .find(|one| one.to_string() == *word);
-            found.ok_or_else(|| {
-                let known: Vec<String> = CAPABILITIES.iter().map(ToString::to_string).collect();
-                self.wrong(format!(
-                    "{user} cannot have {word:?}: it is none of {}",
-                    known.join(", ")
-                ))
-            })
+            let found: Result<Capability, _> = word.parse();
+            found.map_err(|error| self.wrong(format!("{user} cannot have {error}")))
         };
         let mut users = BTreeMap::new();
         for (user, words) in map {

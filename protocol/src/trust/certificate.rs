@@ -1,6 +1,7 @@
 //! Certificates: who a node is, what it may do, and until when.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -11,7 +12,7 @@ use crate::crypto::seal::BoxKey;
 use crate::crypto::sign::{Context, PublicKey, Sign, Signature};
 use crate::ident::{FleetId, Hash, NodeId, Serial};
 use crate::limits::{
-    CERTIFICATE_BYTES_MAX, DEVICE_CERTIFICATE_MS_MAX, OPERATOR_CERTIFICATE_MS_MAX,
+    CERTIFICATE_BYTES_MAX, DEVICE_CERTIFICATE_MS_MAX, NAME_BYTES_MAX, OPERATOR_CERTIFICATE_MS_MAX,
 };
 use crate::machine::Millis;
 use crate::selector::{Labels, Selector};
@@ -67,6 +68,42 @@ pub enum Capability {
     Delegate,
     /// Wrap secrets for devices.
     SecretWrap,
+}
+
+impl Capability {
+    /// All that there are.
+    pub const ALL: [Self; 12] = [
+        Self::ConfigWrite,
+        Self::ExecRun,
+        Self::ShellOpen,
+        Self::TelemetryRead,
+        Self::DeviceEnrol,
+        Self::Stop,
+        Self::Hold,
+        Self::Carry,
+        Self::Relay,
+        Self::Time,
+        Self::Delegate,
+        Self::SecretWrap,
+    ];
+}
+
+/// A word that is no capability.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{word:?}: it is none of {}", Capability::ALL.map(|it| it.to_string()).join(", "))]
+pub struct UnknownCapability {
+    word: String,
+}
+
+impl FromStr for Capability {
+    type Err = UnknownCapability;
+
+    fn from_str(word: &str) -> Result<Self, UnknownCapability> {
+        let found = Self::ALL.into_iter().find(|it| it.to_string() == word);
+        found.ok_or_else(|| UnknownCapability {
+            word: word.chars().take(NAME_BYTES_MAX).collect(),
+        })
+    }
 }
 
 impl fmt::Display for Capability {
