@@ -13,8 +13,9 @@ use regatta_protocol::machine::Millis;
 use regatta_protocol::prng::Prng;
 use regatta_protocol::selector::Labels;
 use regatta_protocol::trust::certificate::{
-    Capability, Certificate, Grant, Issuer, KeySignature, NodeKeys, Rank, SignedCertificate, Window,
+    Certificate, Grant, Issuer, KeySignature, NodeKeys, Rank, SignedCertificate, Window,
 };
+pub use regatta_protocol::trust::founding::manager_grants;
 use regatta_protocol::trust::record::Record;
 use regatta_protocol::trust::root::{KeySet, RootDocument, SignedRoot};
 use regatta_protocol::trust::statement::{SignedOrder, Statement};
@@ -151,30 +152,6 @@ impl Root {
         holdings.settle(EPOCH);
         holdings
     }
-}
-
-/// Everything that a manager of a simulated fleet may do.
-#[must_use]
-pub fn manager_grants() -> Vec<Grant> {
-    use Capability::{
-        ConfigWrite, Delegate, DeviceEnrol, ExecRun, Hold, Relay, SecretWrap, ShellOpen, Stop,
-        TelemetryRead, Time,
-    };
-    [
-        ConfigWrite,
-        Delegate,
-        DeviceEnrol,
-        ExecRun,
-        Hold,
-        Relay,
-        SecretWrap,
-        ShellOpen,
-        Stop,
-        TelemetryRead,
-        Time,
-    ]
-    .map(Grant::everywhere)
-    .to_vec()
 }
 
 fn signatures(signature: regatta_protocol::crypto::sign::Signature) -> Vec<KeySignature> {
