@@ -1,0 +1,23 @@
+//! Chaos on real processes: namespaces, cut links, SIGKILL, a full disk. Each test is a lab of its own.
+
+#[path = "chaos/facts.rs"]
+mod facts;
+#[path = "chaos/fleet.rs"]
+mod fleet;
+#[path = "chaos/ground.rs"]
+mod ground;
+#[path = "chaos/history.rs"]
+mod history;
+#[path = "chaos/lab.rs"]
+mod lab;
+#[path = "chaos/machine.rs"]
+mod machine;
+
+#[path = "chaos/alone.rs"]
+mod alone;
+#[path = "chaos/killed.rs"]
+mod killed;
+#[path = "chaos/partition.rs"]
+mod partition;
+#[path = "chaos/refused.rs"]
+mod refused;

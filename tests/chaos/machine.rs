@@ -1,0 +1,244 @@
+//! One machine of a lab with one node on it: a state folder, a process, and commands beside it.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::facts::{holds, say, until};
+use super::ground::{Ground, done};
+use super::lab::Holder;
+
+/// A node starts within that time, on a busy machine too.
+const START: Duration = Duration::from_secs(20);
+/// Longer than any command may take: the client gives up after 70 s.
+const COMMAND_S_MAX: &str = "90";
+/// Lines of a node's log that are shown when a test fails.
+const LOG_LINES: usize = 25;
+/// What comes from these ethernet addresses is dropped.
+const RULES: &str = "table inet lab {
+    set deaf {
+        type ether_addr
+    }
+    chain input {
+        type filter hook input priority 0; policy accept;
+        ether saddr @deaf drop
+    }
+}";
+
+/// The machine.
+#[derive(Debug)]
+pub struct Machine {
+    /// What it and its node are called.
+    pub name: String,
+    /// The node's state folder.
+    pub state: PathBuf,
+    ground: Ground,
+    holder: Holder,
+    number: u8,
+    node: Option<Child>,
+}
+
+impl Machine {
+    pub(super) fn new(
+        ground: Ground,
+        holder: Holder,
+        number: u8,
+        name: &str,
+        folder: &Path,
+    ) -> Self {
+        let machine = Self {
+            name: name.to_owned(),
+            state: folder.join(name),
+            ground,
+            holder,
+            number,
+            node: None,
+        };
+        std::fs::create_dir(&machine.state).expect("a new folder");
+        let (ethernet, address) = (machine.ethernet(), format!("{}/24", machine.address()));
+        machine.does(&["ip", "link", "set", "eth0", "address", &ethernet]);
+        machine.does(&["ip", "address", "add", &address, "dev", "eth0"]);
+        machine.does(&["ip", "link", "set", "eth0", "up"]);
+        machine.does(&["nft", RULES]);
+        machine
+    }
+
+    /// Its address on the bridge.
+    pub fn address(&self) -> String {
+        format!("10.77.0.{}", self.number)
+    }
+
+    fn ethernet(&self) -> String {
+        format!("02:00:00:00:00:{:02x}", self.number)
+    }
+
+    /// Runs a tool on it, which has to succeed.
+    pub fn does(&self, words: &[&str]) -> Output {
+        let mut command = self.ground.enter(self.holder.process());
+        command.args(words);
+        done(command)
+    }
+
+    pub(super) fn deaf_to(&self, other: &Self) {
+        let element = format!("add element inet lab deaf {{ {} }}", other.ethernet());
+        self.does(&["nft", &element]);
+    }
+
+    pub(super) fn hear_all(&self) {
+        self.does(&["nft", "flush set inet lab deaf"]);
+    }
+
+    /// `regatta` on this machine; what `before` says comes before it.
+    pub fn regatta(&self, before: &[&str], arguments: &[&str]) -> Command {
+        let mut command = self.ground.enter(self.holder.process());
+        command.args(before).arg(env!("CARGO_BIN_EXE_regatta"));
+        command.arg("--state-dir").arg(&self.state).args(arguments);
+        command
+    }
+
+    /// How a command ends and what it says.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let limit = ["timeout", "--kill-after", "1", COMMAND_S_MAX];
+        let mut command = self.regatta(&limit, arguments);
+        command.output().expect("nsenter started before")
+    }
+
+    /// What a command that has to succeed says.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        assert!(
+            output.status.success(),
+            "{}: {arguments:?}: {}, {}",
+            self.name,
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).expect("answers are UTF-8")
+    }
+
+    /// What a question that is answered now says.
+    pub fn ask(&self, arguments: &[&str]) -> Result<Value, String> {
+        let output = self.run(&[arguments, &["-o", "json"]].concat());
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("{}: {arguments:?}: {said}", self.name));
+        }
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("no JSON: {error}"))
+    }
+
+    /// As [`Self::ask`], where there has to be an answer.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        self.ask(arguments).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Fails as refusals do: with this code, nothing on standard output, and one line that says `expect`.
+    pub fn refuses(&self, arguments: &[&str], code: i32, expect: &str) -> String {
+        refused(&self.run(arguments), code, expect)
+    }
+
+    fn file(&self, kind: &str) -> PathBuf {
+        self.state.with_extension(kind)
+    }
+
+    /// Starts its node, with nothing waited for.
+    pub fn launch(&mut self) {
+        assert!(self.node.is_none(), "{} runs already", self.name);
+        // Ends with the thread that runs the test, even where that has no time to say so.
+        let mut command = self.regatta(&["setpriv", "--pdeathsig", "KILL", "--"], &["up"]);
+        let out = File::create(self.file("out")).expect("a file for what it says");
+        let mut log = File::options();
+        let log = log.append(true).create(true).open(self.file("log"));
+        command.stdout(out).stderr(log.expect("a file for its log"));
+        self.node = Some(command.spawn().expect("nsenter started before"));
+    }
+
+    /// Waits until the node that was launched says that it is ready.
+    pub fn ready(&mut self) {
+        let (out, log) = (self.file("out"), self.file("log"));
+        let name = self.name.clone();
+        let node = self.node.as_mut().expect("it was launched");
+        until(&format!("{name} says that it is ready"), START, || {
+            let said = std::fs::read_to_string(&out).unwrap_or_default();
+            if let Ok(Some(status)) = node.try_wait() {
+                let log = std::fs::read_to_string(&log).unwrap_or_default();
+                let last = log.lines().last().unwrap_or_default();
+                panic!("{name} ended, {status}: {last}");
+            }
+            holds(said.starts_with("ready: ") && said.ends_with('\n'), || said)
+        });
+    }
+
+    /// Starts its node, which says that it is ready.
+    pub fn up(&mut self) {
+        self.launch();
+        self.ready();
+    }
+
+    /// What the node said on standard output.
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(self.file("out")).unwrap_or_default()
+    }
+
+    /// Ends its node as a power cut would end the process.
+    pub fn kill(&mut self) {
+        self.signal("KILL");
+        self.gone();
+    }
+
+    /// Waits until its node has ended, after it was signalled.
+    pub fn gone(&mut self) -> ExitStatus {
+        let mut node = self.node.take().expect("it runs");
+        let name = &self.name;
+        let (status, _) = until(&format!("{name} has ended"), START, || {
+            let ended = node.try_wait().expect("it is ours");
+            ended.ok_or_else(|| "it runs".to_owned())
+        });
+        status
+    }
+
+    /// Ends its node as systemd does.
+    pub fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.gone()
+    }
+
+    /// Signals its node alone, by its id.
+    pub fn signal(&self, signal: &str) {
+        let node = self.node.as_ref().expect("it runs");
+        let mut command = Ground::tool("kill");
+        command.args(["-s", signal, &node.id().to_string()]);
+        done(command);
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(mut node) = self.node.take() {
+            // It may have ended already.
+            let _ = node.kill();
+            let _ = node.wait();
+        }
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.file("log")).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            say(&format!("--- the end of the log of {}:", self.name));
+            for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
+                say(line);
+            }
+        }
+    }
+}
+
+/// Whether a command was refused as it should be.
+pub fn refused(output: &Output, code: i32, expect: &str) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(output.stdout.is_empty(), "standard output is for answers");
+    assert_eq!(said.matches('\n').count(), 1, "one line: {said:?}");
+    assert!(said.starts_with("regatta: "), "{said:?}");
+    assert!(said.contains(expect), "{said:?} says {expect:?}");
+    said
+}
