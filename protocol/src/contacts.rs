@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::allowance::{Allowance, Rate};
 use crate::codec::{self, Bytes, Wire};
 use crate::crypto::sign::{Context, PublicKey, Sign, Signature, Verify};
 use crate::ident::{FleetId, NodeId};
@@ -192,6 +193,12 @@ pub struct ContactArguments {
     pub verify: Arc<dyn Verify>,
 }
 
+/// Messages that a peer may send.
+const MESSAGES: Rate = Rate {
+    burst: 256,
+    every_ms: 250,
+};
+
 #[derive(Clone, Debug)]
 struct Held {
     contact: Contact,
@@ -205,7 +212,7 @@ pub struct Contacts {
     held: BTreeMap<NodeId, Held>,
     roster: BTreeMap<NodeId, PublicKey>,
     known: BTreeMap<NodeId, PublicKey>,
-    connected: BTreeSet<NodeId>,
+    connected: BTreeMap<NodeId, Allowance>,
     /// Nodes that are to be dialled and of which nobody has told yet.
     wanted: BTreeSet<NodeId>,
 }
@@ -219,7 +226,7 @@ impl Contacts {
             held: BTreeMap::new(),
             roster: BTreeMap::new(),
             known: BTreeMap::new(),
-            connected: BTreeSet::new(),
+            connected: BTreeMap::new(),
             wanted: BTreeSet::new(),
         }
     }
@@ -266,12 +273,19 @@ impl Contacts {
         let contact = Contact {
             node: self.me.node,
             keys: self.me.keys,
-            said: before.map_or(at, |before| at.max(before.said.plus(1))),
+            said: before.map_or(at, |before| {
+                // What was said while the clock was wrong is believed by nobody, so it binds nobody.
+                if before.said > at.plus(HOLD_AHEAD_MS) {
+                    at
+                } else {
+                    at.max(before.said.plus(1))
+                }
+            }),
             addresses,
         };
         let signed = SignedContact::write(&contact, &self.me.fleet, self.me.sign.as_ref());
         self.hold(contact, signed.clone(), out);
-        for to in &self.connected {
+        for to in self.connected.keys() {
             out.push(tell(*to, vec![signed.clone()]));
         }
     }
@@ -287,8 +301,8 @@ impl Contacts {
         out.push(ContactEffect::Learned { node });
     }
 
-    fn connected(&mut self, peer: NodeId, out: &mut Vec<ContactEffect>) {
-        self.connected.insert(peer);
+    fn connected(&mut self, now: Millis, peer: NodeId, out: &mut Vec<ContactEffect>) {
+        self.connected.insert(peer, Allowance::new(MESSAGES, now));
         let own = self.held.get(&self.me.node).map(|own| own.signed.clone());
         let is_manager = self.is_manager();
         let managers = self
@@ -320,7 +334,7 @@ impl Contacts {
         self.wanted.insert(node);
         for manager in self
             .connected
-            .iter()
+            .keys()
             .filter(|it| self.roster.contains_key(*it))
         {
             let message = ContactMessage::Ask(vec![node]);
@@ -353,7 +367,7 @@ impl Contacts {
             self.hold(contact, signed, out);
         }
         if self.is_manager() && !news.is_empty() {
-            for to in self.connected.iter().filter(|to| **to != from) {
+            for to in self.connected.keys().filter(|to| **to != from) {
                 out.push(tell(*to, news.clone()));
             }
         }
@@ -361,8 +375,10 @@ impl Contacts {
 
     fn may_take(&self, from: NodeId, at: Millis, contact: &Contact) -> bool {
         let node = contact.node;
-        let key = self.roster.get(&node).or_else(|| self.known.get(&node));
         let held = self.held.get(&node);
+        let key = self.roster.get(&node).or_else(|| self.known.get(&node));
+        // Whose key is not known keeps the one with which it was first heard.
+        let key = key.or(held.map(|held| &held.contact.keys.sign));
         if node == self.me.node
             || contact.said > at.plus(HOLD_AHEAD_MS)
             || held.is_some_and(|held| held.contact.said >= contact.said)
@@ -395,12 +411,19 @@ impl Contacts {
     }
 
     /// What somebody else's key signed goes, once the key of that node is known.
-    fn check_keys(&mut self) {
-        let (roster, known, me) = (&self.roster, &self.known, self.me.node);
-        self.held.retain(|node, held| {
-            let key = roster.get(node).or_else(|| known.get(node));
-            *node == me || key.is_none_or(|key| *key == held.contact.keys.sign)
-        });
+    fn check_key(&mut self, node: &NodeId) {
+        let key = self.roster.get(node).or_else(|| self.known.get(node));
+        let held = self.held.get(node);
+        let wrong = held.is_some_and(|held| key.is_some_and(|key| *key != held.contact.keys.sign));
+        if wrong && *node != self.me.node {
+            self.held.remove(node);
+        }
+    }
+
+    /// Whether a peer may still say something: no member needs to say so much.
+    fn allows(&mut self, peer: NodeId, now: Millis) -> bool {
+        let allowance = self.connected.get_mut(&peer);
+        allowance.is_some_and(|allowance| allowance.take(now))
     }
 }
 
@@ -415,7 +438,7 @@ impl Machine for Contacts {
     type Event = ContactEvent;
     type Effect = ContactEffect;
 
-    fn handle(&mut self, _: Millis, event: ContactEvent, out: &mut Vec<ContactEffect>) {
+    fn handle(&mut self, now: Millis, event: ContactEvent, out: &mut Vec<ContactEffect>) {
         match event {
             ContactEvent::Restored(stored) => {
                 for signed in stored {
@@ -426,19 +449,21 @@ impl Machine for Contacts {
             }
             ContactEvent::Roster(roster) => {
                 self.roster = roster;
-                self.check_keys();
+                let managers: Vec<NodeId> = self.roster.keys().copied().collect();
+                managers.iter().for_each(|node| self.check_key(node));
             }
             ContactEvent::Known { node, key } => {
                 if self.known.len() < CONTACTS_MAX || self.known.contains_key(&node) {
                     self.known.insert(node, key);
-                    self.check_keys();
+                    self.check_key(&node);
                 }
             }
             ContactEvent::Own { at, addresses } => self.own(at, addresses, out),
-            ContactEvent::Connected { peer } => self.connected(peer, out),
+            ContactEvent::Connected { peer } => self.connected(now, peer, out),
             ContactEvent::Disconnected { peer } => {
                 self.connected.remove(&peer);
             }
+            ContactEvent::Received { from, .. } if !self.allows(from, now) => {}
             ContactEvent::Received { from, at, message } => match message {
                 ContactMessage::Tell(told) => self.told(from, at, told, out),
                 ContactMessage::Ask(nodes) => self.asked(from, &nodes, out),

@@ -4,6 +4,7 @@
 //! give back effects. Start at [`ledger::entry`], go on to [`ledger::chain`], [`trust::fold`],
 //! [`catalog`] and [`ledger::replica`]; ARCHITECTURE.md names the whole path of an entry.
 
+pub mod allowance;
 pub mod catalog;
 pub mod clock;
 pub mod codec;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ractor::{ActorProcessingErr, ActorRef};
+use regatta_protocol::allowance::{Allowance, Rate};
 use regatta_protocol::codec;
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::ledger::replica::{Event, PeerInfo, Role};
@@ -19,6 +20,11 @@ use crate::membership::MembershipMessage;
 use crate::network::NetworkMessage;
 use crate::switchboard::Tag;
 
+/// Messages about certificates that a peer may send: each costs signatures.
+const PAPERS: Rate = Rate {
+    burst: 16,
+    every_ms: 5_000,
+};
 /// Certificates that are remembered of members that are gone, to show what they bore.
 const KNOWN_MAX: usize = 65_536;
 
@@ -127,6 +133,8 @@ impl LedgerState {
 
     pub(super) async fn peer_down(&mut self, peer: NodeId) -> Result<(), ActorProcessingErr> {
         self.members.remove(&peer);
+        self.driven.reads.remove(&peer);
+        self.driven.papers.remove(&peer);
         self.run(Event::PeerDown(peer)).await
     }
 
@@ -214,6 +222,14 @@ impl LedgerState {
         from: NodeId,
         bytes: &[u8],
     ) -> Result<(), ActorProcessingErr> {
+        let now = self.around.clock.now();
+        let allowance = self.driven.papers.entry(from);
+        if !allowance
+            .or_insert_with(|| Allowance::new(PAPERS, now))
+            .take(now)
+        {
+            return Ok(());
+        }
         let message = match codec::decode(bytes) {
             Ok(message) => message,
             Err(error) => {

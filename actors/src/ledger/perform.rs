@@ -1,5 +1,7 @@
 //! What the replica asks for, done.
 
+use std::sync::Arc;
+
 use ractor::ActorProcessingErr;
 use regatta_protocol::codec;
 use regatta_protocol::ident::{Hash, NodeId};
@@ -8,6 +10,7 @@ use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::replica::{Effect, Event, answer};
 use regatta_protocol::limits::DAY_MS;
 use regatta_protocol::trust::steward::Steward;
+use tokio::sync::Semaphore;
 
 use crate::ledger::LedgerMessage;
 use crate::ledger::state::LedgerState;
@@ -16,6 +19,8 @@ use crate::membership::MembershipMessage;
 use crate::network::NetworkMessage;
 use crate::switchboard::Tag;
 
+/// Answers that are read for one peer at once; a replica has 32 pulls under way at most.
+const READS_PER_PEER_MAX: usize = 64;
 /// How often a manager looks at its duties when nothing happens.
 const DUTIES_EVERY_MS: u64 = 60_000;
 
@@ -66,12 +71,20 @@ impl LedgerState {
         Ok(())
     }
 
-    /// Reads entries where that may block, and sends them.
-    fn send_stored(&self, to: NodeId, wanted: Hash, entries: Vec<Hash>, more: bool) {
+    /// Reads entries where that may block, and sends them. Who asks for more at once than any replica
+    /// does asks the rest again later.
+    fn send_stored(&mut self, to: NodeId, wanted: Hash, entries: Vec<Hash>, more: bool) {
+        let reads = self.driven.reads.entry(to);
+        let reads = reads.or_insert_with(|| Arc::new(Semaphore::new(READS_PER_PEER_MAX)));
+        let Ok(permit) = Arc::clone(reads).try_acquire_owned() else {
+            tracing::debug!(peer = %to, "asks for more at once than is read for it");
+            return;
+        };
         let (store, network) = (self.around.store.clone(), self.around.network.clone());
         // The store lets a few reads run at once; who asks for more than it may is hung up on.
         tokio::spawn(async move {
             let read = store.read(move |reader| parcels(reader, &entries)).await;
+            let _permit = permit;
             match read {
                 Ok(parcels) => {
                     for message in answer(wanted, parcels, more) {

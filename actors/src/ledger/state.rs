@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ractor::{ActorProcessingErr, ActorRef};
+use regatta_protocol::allowance::Allowance;
 use regatta_protocol::clock::reference::ReferenceTime;
 use regatta_protocol::codec;
 use regatta_protocol::ident::{Hash, NodeId};
@@ -18,7 +19,7 @@ use regatta_protocol::trust::enrolment::change::Relabel;
 use regatta_protocol::trust::record::content;
 use regatta_protocol::trust::steward::{self, Notice};
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::{Clock, ClockWatch, ReferenceClock};
 use crate::drive::{Alarm, Keeper, Outbox, Told};
@@ -122,6 +123,10 @@ pub(super) struct Driven {
     pub(super) prng: Prng,
     /// Devices that get another certificate once their new labels are durable here.
     pub(super) relabelled: BTreeSet<NodeId>,
+    /// Places for answers that are read for each peer.
+    pub(super) reads: BTreeMap<NodeId, Arc<Semaphore>>,
+    /// What peers may still say about certificates.
+    pub(super) papers: BTreeMap<NodeId, Allowance>,
 }
 
 /// The device whose labels an entry changes.
@@ -233,6 +238,8 @@ impl LedgerState {
                 order: stored.next,
                 prng,
                 relabelled: BTreeSet::new(),
+                reads: BTreeMap::new(),
+                papers: BTreeMap::new(),
             },
         })
     }

@@ -51,7 +51,20 @@ fn contacts(of: u8) -> Contacts {
 
 fn give(contacts: &mut Contacts, event: ContactEvent) -> Vec<ContactEffect> {
     let mut out = Vec::new();
+    // Whoever says something is connected while it does.
+    let guest = match &event {
+        ContactEvent::Received { from, .. } if !contacts.connected.contains_key(from) => {
+            Some(*from)
+        }
+        _ => None,
+    };
+    if let Some(peer) = guest {
+        contacts.handle(AT, ContactEvent::Connected { peer }, &mut Vec::new());
+    }
     contacts.handle(AT, event, &mut out);
+    if let Some(peer) = guest {
+        contacts.handle(AT, ContactEvent::Disconnected { peer }, &mut Vec::new());
+    }
     out
 }
 
@@ -236,4 +249,37 @@ fn contacts_keep_their_bytes() {
     let bytes = codec::encode(&ContactMessage::Tell(vec![signed]));
     let hash = Hash::of(&bytes).to_string();
     assert_eq!((bytes.len(), &hash[..16]), (221, "507ec920b4470d52"));
+}
+
+#[test]
+fn a_member_that_says_too_much_is_not_read_on() {
+    let mut manager = contacts(1);
+    let peer = node(8);
+    give(&mut manager, ContactEvent::Connected { peer });
+    let kept = (1..1000_u64)
+        .flat_map(|said| give(&mut manager, told(8, vec![word(8, 8, said, &["h"])])))
+        .filter(|effect| matches!(effect, ContactEffect::Keep { .. }))
+        .count();
+    assert_eq!(kept, 256);
+}
+
+#[test]
+fn what_was_said_under_a_wrong_clock_does_not_bind_a_node_for_years() {
+    let mut agent = contacts(8);
+    let year_2036 = Millis(2_082_000_000_000);
+    let own = |at, address: &str| ContactEvent::Own {
+        at,
+        addresses: vec![address.to_owned()],
+    };
+    give(&mut agent, own(year_2036, "a"));
+    give(&mut agent, own(AT, "b"));
+    assert_eq!(agent.of(&node(8)).map(|it| it.said), Some(AT));
+}
+
+#[test]
+fn whose_key_is_not_known_keeps_the_one_with_which_it_was_first_heard() {
+    let mut agent = contacts(9);
+    give(&mut agent, told(8, vec![word(8, 8, 500, &["h"])]));
+    give(&mut agent, told(7, vec![word(8, 7, 600, &["x"])]));
+    assert_eq!(address(&agent, 8), Some("h"));
 }
