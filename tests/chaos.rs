@@ -15,9 +15,19 @@ mod machine;
 
 #[path = "chaos/alone.rs"]
 mod alone;
+#[path = "chaos/disk.rs"]
+mod disk;
+#[path = "chaos/folder.rs"]
+mod folder;
+#[path = "chaos/frozen.rs"]
+mod frozen;
 #[path = "chaos/killed.rs"]
 mod killed;
+#[path = "chaos/local.rs"]
+mod local;
 #[path = "chaos/partition.rs"]
 mod partition;
 #[path = "chaos/refused.rs"]
 mod refused;
+#[path = "chaos/relayed.rs"]
+mod relayed;

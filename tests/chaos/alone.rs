@@ -34,6 +34,14 @@ fn agents_go_on_and_restart_with_every_manager_gone() {
     fleet.get("m2").ok(&["revoke", "a3"]);
     fleet.out.push("a3".to_owned());
     fleet.agreed(FORMS);
+    until("managers have made agents neighbours", TOGETHER, || {
+        for agent in fleet.agents().iter().filter(|it| it.name != "a3") {
+            let reach = &agent.ask(&["status"])?["reach"];
+            let links = reach["links"].as_u64() > reach["managers"].as_u64();
+            holds(links, || format!("{}: {reach}", agent.name))?;
+        }
+        Ok(())
+    });
     // It was let in no more, so it is none of those who go on.
     fleet.get_mut("a3").kill();
     fleet.machines.pop();

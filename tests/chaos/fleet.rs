@@ -30,10 +30,16 @@ pub struct Fleet {
 impl Fleet {
     /// Founded by its first manager, which runs.
     pub fn found(mut lab: Lab, name: &str, manager: &str) -> Self {
+        let first = lab.machine(manager);
+        Self::found_on(lab, name, first)
+    }
+
+    /// The same, on a machine that was made before.
+    pub fn found_on(lab: Lab, name: &str, mut first: Machine) -> Self {
         let root_key = lab.folder().join(format!("{name}-root.key"));
-        let mut first = lab.machine(manager);
         let key = root_key.to_string_lossy().into_owned();
-        first.ok(&["init", name, "--name", manager, "--root-key", &key]);
+        let manager = first.name.clone();
+        first.ok(&["init", name, "--name", &manager, "--root-key", &key]);
         first.up();
         Self {
             machines: vec![first],

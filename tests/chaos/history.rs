@@ -99,9 +99,8 @@ impl History {
         let invites = by("id", &machine.ask(&["get", "invites"])?);
         let mut lost = Vec::new();
         for ((device, key), may) in self.labels() {
-            let is = devices
-                .get(&device)
-                .map(|it| it["labels"][&key].as_str().unwrap_or("nothing"));
+            let is = devices.get(&device).map(|it| labels(it)[&key].as_str());
+            let is = is.map(|is| is.unwrap_or("nothing"));
             if !is.is_some_and(|is| may.iter().any(|may| may == is)) {
                 lost.push(format!(
                     "{}: label {key} of {device} is {is:?}, not one of {may:?}",
@@ -153,6 +152,16 @@ impl History {
             .into_iter()
             .map(|(label, writers)| (label, writers.into_values().flatten().collect::<Vec<_>>()));
         flat.filter(|(_, values)| !values.is_empty()).collect()
+    }
+}
+
+/// The labels that a device has or, where it does not bear them yet, will have.
+fn labels(device: &Value) -> &Value {
+    let pending = &device["pending_labels"];
+    if pending.is_null() {
+        &device["labels"]
+    } else {
+        pending
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -36,7 +37,7 @@ pub struct Machine {
     /// The node's state folder.
     pub state: PathBuf,
     ground: Ground,
-    holder: Holder,
+    holder: Arc<Holder>,
     number: u8,
     node: Option<Child>,
 }
@@ -53,7 +54,7 @@ impl Machine {
             name: name.to_owned(),
             state: folder.join(name),
             ground,
-            holder,
+            holder: Arc::new(holder),
             number,
             node: None,
         };
@@ -64,6 +65,31 @@ impl Machine {
         machine.does(&["ip", "link", "set", "eth0", "up"]);
         machine.does(&["nft", RULES]);
         machine
+    }
+
+    /// Another node on this machine, in a state folder of its own.
+    pub fn beside(&self, name: &str) -> Self {
+        let state = self.state.with_file_name(name);
+        std::fs::create_dir(&state).expect("a new folder");
+        Self {
+            name: name.to_owned(),
+            state,
+            ground: self.ground,
+            holder: Arc::clone(&self.holder),
+            number: self.number,
+            node: None,
+        }
+    }
+
+    /// Lets in what answers it, and nothing that others begin.
+    pub fn only_outgoing(&self) {
+        for rule in [
+            "iifname lo accept",
+            "ct state established,related accept",
+            "drop",
+        ] {
+            self.does(&["nft", &format!("add rule inet lab input {rule}")]);
+        }
     }
 
     /// Its address on the bridge.
@@ -177,9 +203,9 @@ impl Machine {
         self.ready();
     }
 
-    /// What the node said on standard output.
-    pub fn said(&self) -> String {
-        std::fs::read_to_string(self.file("out")).unwrap_or_default()
+    /// What its nodes logged, in all their lives.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.file("log")).unwrap_or_default()
     }
 
     /// Ends its node as a power cut would end the process.
@@ -200,9 +226,10 @@ impl Machine {
     }
 
     /// Ends its node as systemd does.
-    pub fn terminate(&mut self) -> ExitStatus {
+    pub fn terminate(&mut self) {
         self.signal("TERM");
-        self.gone()
+        let status = self.gone();
+        assert!(status.success(), "{}: {status}", self.name);
     }
 
     /// Signals its node alone, by its id.
@@ -222,7 +249,7 @@ impl Drop for Machine {
             let _ = node.wait();
         }
         if std::thread::panicking() {
-            let log = std::fs::read_to_string(self.file("log")).unwrap_or_default();
+            let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             say(&format!("--- the end of the log of {}:", self.name));
             for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
