@@ -1,5 +1,11 @@
 //! Whole nodes in one process, in virtual time: forming, partitions, losses, power cuts.
 
+#[path = "fleet/certificates.rs"]
+mod certificates;
+#[path = "fleet/clocks.rs"]
+mod clocks;
+#[path = "fleet/disks.rs"]
+mod disks;
 #[path = "fleet/failures.rs"]
 mod failures;
 #[path = "fleet/forming.rs"]

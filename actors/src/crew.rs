@@ -31,6 +31,8 @@ use crate::switchboard::{SwitchboardActor, SwitchboardArguments, SwitchboardMess
 const EVENTS_MAX: usize = 256;
 /// How long the last job of the store before may keep the disk, when the crew is started again.
 const RELEASED_WITHIN: Duration = Duration::from_secs(5);
+/// The same for a node's first crew: another process that has the disk is said soon.
+const FREE_WITHIN: Duration = Duration::from_secs(1);
 /// How often it is looked whether it has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -166,10 +168,11 @@ fn member<M: Message>(
 
 /// The disk, once nobody has it: after a failure of the crew the store's last job may still be at it.
 async fn ground(plan: &NodePlan, again: bool) -> Result<Ground, StoreError> {
-    let until = Instant::now() + RELEASED_WITHIN;
+    let patience = if again { RELEASED_WITHIN } else { FREE_WITHIN };
+    let until = Instant::now() + patience;
     loop {
         match (plan.ground)() {
-            Err(StoreError::Locked { .. }) if again && Instant::now() < until => {}
+            Err(StoreError::Locked { .. }) if Instant::now() < until => {}
             outcome => return outcome,
         }
         sleep(LOOK_EVERY).await;

@@ -212,8 +212,8 @@ impl Actor for LedgerActor {
             }
             LedgerMessage::Wake => state.wake().await?,
             LedgerMessage::LookAround => state.look_around().await?,
-            LedgerMessage::Told(told) => state.told(told)?,
-            LedgerMessage::DiskFull(full) => state.disk_full(full),
+            LedgerMessage::Told(told) => state.told(told).await?,
+            LedgerMessage::DiskFull(full) => state.set_disk_full(full).await?,
             #[cfg(feature = "fail-points")]
             LedgerMessage::Hang => std::future::pending().await,
             LedgerMessage::Ping(answer) => {

@@ -45,6 +45,8 @@ pub struct LiveFleet {
     pub root: Founded,
     /// The nodes, managers first.
     pub nodes: Vec<LiveNode>,
+    /// How far the clocks of joiners are off.
+    pub skew_ms: i64,
     started: Instant,
     prng: Prng,
 }
@@ -76,6 +78,7 @@ impl LiveFleet {
             net: MemoryNet::new(seed),
             root,
             nodes: Vec::new(),
+            skew_ms: 0,
             started: Instant::now(),
             prng,
         };
@@ -159,7 +162,7 @@ impl LiveFleet {
             name: Name::new(device).map_err(|error| error.to_string())?,
             secrets: Arc::clone(&keys),
             reach: node::reach(self.net.port(number), number),
-            wall: self.wall(),
+            wall: Millis(self.wall().0.saturating_add_signed(self.skew_ms)),
             prng: self.prng.branch(),
         };
         match join(&mut arguments, PATIENCE, |_| {}).await {

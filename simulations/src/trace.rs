@@ -50,6 +50,7 @@ impl Done {
             Event::Wake => 7,
             Event::Presented { .. } => 8,
             Event::Learned(_) => 9,
+            Event::Room(_) => 10,
         };
         self.note(now, node, kind);
     }

@@ -11,7 +11,7 @@ use crate::store::{Batch, Pending, Store, StoreError};
 pub enum Told {
     /// This one is durable, and all before it.
     Kept(Ticket),
-    /// The disk has no room for ordinary writes; this one went into the space kept for trust.
+    /// The disk has no room for ordinary writes. What is needed went into the space kept for trust.
     Full,
     /// The store failed: nothing more will be kept.
     Failed(StoreError),
@@ -25,9 +25,9 @@ struct Job {
 
 /// One actor's way to the store.
 ///
-/// What an actor asks to keep, its machine already counts on. So where the disk is full it goes into
+/// What the ledger asks to keep, its machine already counts on. So where the disk is full it goes into
 /// the space that is kept for important writes, once; the actor takes on nothing new until there is
-/// room again.
+/// room again. What only spares a question is not kept then.
 pub struct Keeper {
     store: Store,
     jobs: mpsc::UnboundedSender<Job>,
@@ -35,8 +35,8 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Tells by `tell`, from a task that ends with this.
-    pub fn new(store: Store, tell: impl Fn(Told) + Send + 'static) -> Self {
+    /// Tells by `tell`, from a task that ends with this. `needed`: what is given to it may not be lost.
+    pub fn new(store: Store, needed: bool, tell: impl Fn(Told) + Send + 'static) -> Self {
         // Bounded by what the store lets into its queue.
         let (jobs, mut asked) = mpsc::unbounded_channel::<Job>();
         let again = store.clone();
@@ -45,7 +45,10 @@ impl Keeper {
                 let mut outcome = job.pending.durable().await;
                 if matches!(outcome, Err(StoreError::Full { .. })) && !job.batch.is_important() {
                     tell(Told::Full);
-                    outcome = again.commit(job.batch.important()).await;
+                    outcome = match needed {
+                        true => again.commit(job.batch.important()).await,
+                        false => Ok(()),
+                    };
                 }
                 match outcome {
                     Ok(()) => tell(Told::Kept(job.ticket)),

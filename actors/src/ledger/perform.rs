@@ -5,7 +5,6 @@ use std::sync::Arc;
 use ractor::ActorProcessingErr;
 use regatta_protocol::codec;
 use regatta_protocol::ident::{Hash, NodeId};
-use regatta_protocol::ledger::entry::{Header, LedgerKind, Parcel};
 use regatta_protocol::ledger::message::Message;
 use regatta_protocol::ledger::replica::{Effect, Event, answer};
 use regatta_protocol::limits::DAY_MS;
@@ -109,14 +108,7 @@ impl LedgerState {
         bytes: &[u8],
     ) -> Result<(), ActorProcessingErr> {
         let event = match codec::decode::<Message>(bytes) {
-            Ok(message) => Event::Received {
-                from,
-                message: if self.disk_full {
-                    only_trust(message)
-                } else {
-                    message
-                },
-            },
+            Ok(message) => Event::Received { from, message },
             Err(_) => Event::Malformed { from },
         };
         self.run(event).await
@@ -170,30 +162,5 @@ impl LedgerState {
     /// What is judged has changed: look at the duties at once.
     pub(super) fn duties_now(&mut self) {
         self.duty.due = None;
-    }
-}
-
-/// What of a message is taken while the disk is full: it is offered again later.
-fn only_trust(message: Message) -> Message {
-    let is_trust = |parcel: &Parcel| {
-        let header: Result<Header, _> = codec::decode(&parcel.header);
-        header.is_ok_and(|header| header.ledger.kind == LedgerKind::Trust)
-    };
-    let keep = |parcels: Vec<Parcel>| parcels.into_iter().filter(is_trust).collect();
-    match message {
-        Message::Push { hops, parcels } => Message::Push {
-            hops,
-            parcels: keep(parcels),
-        },
-        Message::Entries {
-            wanted,
-            parcels,
-            rest,
-        } => Message::Entries {
-            wanted,
-            parcels: keep(parcels),
-            rest,
-        },
-        message => message,
     }
 }

@@ -209,7 +209,7 @@ impl LedgerState {
         let settings = Settings::default();
         let machine = Replica::new(author, settings, holdings, time, replica_prng, fresh);
         let (tell, watch) = (myself.clone(), ClockWatch::new(&clock));
-        let keeper = Keeper::new(store.clone(), move |told| {
+        let keeper = Keeper::new(store.clone(), true, move |told| {
             // An actor that is gone needs to know nothing.
             let _ = tell.cast(LedgerMessage::Told(told));
         });
@@ -334,7 +334,7 @@ impl LedgerState {
     }
 
     /// What became of writes.
-    pub(super) fn told(&mut self, told: Told) -> Result<(), ActorProcessingErr> {
+    pub(super) async fn told(&mut self, told: Told) -> Result<(), ActorProcessingErr> {
         match told {
             Told::Kept(ticket) => {
                 for effect in self.driven.outbox.kept(ticket) {
@@ -347,22 +347,22 @@ impl LedgerState {
                 }
                 Ok(())
             }
-            Told::Full => {
-                self.disk_full(true);
-                Ok(())
-            }
+            Told::Full => self.set_disk_full(true).await,
             Told::Failed(error) => Err(Fatal(error.to_string()).into()),
         }
     }
 
-    pub(super) fn disk_full(&mut self, full: bool) {
+    pub(super) async fn set_disk_full(&mut self, full: bool) -> Result<(), ActorProcessingErr> {
         if full && !self.disk_full {
             tracing::error!("the disk is full: nothing but trust is taken until there is room");
         }
         if !full && self.disk_full {
             tracing::info!("there is room on the disk again");
         }
-        self.disk_full = full;
+        if full == std::mem::replace(&mut self.disk_full, full) {
+            return Ok(());
+        }
+        self.run(Event::Room(!full)).await
     }
 
     pub(super) fn trouble(&mut self, trouble: Trouble) {

@@ -156,7 +156,7 @@ impl MembershipState {
             verify: Arc::new(Ed25519),
         });
         let (tell, watch) = (myself.clone(), ClockWatch::new(&beside.clock));
-        let keeper = Keeper::new(beside.store.clone(), move |told| {
+        let keeper = Keeper::new(beside.store.clone(), false, move |told| {
             // An actor that is gone needs to know nothing.
             let _ = tell.cast(MembershipMessage::Told(told));
         });

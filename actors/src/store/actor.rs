@@ -50,6 +50,8 @@ pub struct StoreState {
     index_broke: Option<String>,
     /// As of the last job.
     health: Health,
+    /// Who waits for how it is now.
+    asked: Vec<RpcReplyPort<Health>>,
     closing: Option<RpcReplyPort<()>>,
     /// The last job is under way.
     flushing: bool,
@@ -60,6 +62,7 @@ enum Job {
     Commit(Vec<Waiting>),
     Compact,
     RebuildIndex(String),
+    LookForSpace,
     FlushIndex,
 }
 
@@ -84,6 +87,8 @@ impl Job {
             Self::RebuildIndex(why) => {
                 let _ = writer.rebuild_index(&why);
             }
+            // Looked for before each job.
+            Self::LookForSpace => {}
             // The next start replays what is not in the index.
             Self::FlushIndex => {
                 let _ = writer.flush_index();
@@ -117,12 +122,13 @@ impl StoreState {
         if self.closing.is_none() && writer.is_compaction_due() {
             return Some(Job::Compact);
         }
-        None
+        // A disk that was full may have room without any write of ours.
+        (!self.asked.is_empty()).then_some(Job::LookForSpace)
     }
 
     /// Hands the writer to the next job, if it is here and there is one.
     fn work(&mut self, myself: &ActorRef<StoreMessage>) {
-        let Some(mut writer) = self.writer.take() else {
+        let Some(writer) = self.writer.take() else {
             return;
         };
         let Some(job) = self.next_job(&writer) else {
@@ -134,7 +140,6 @@ impl StoreState {
             }
             return;
         };
-        writer.look_for_space();
         perform(myself.clone(), writer, job);
     }
 }
@@ -142,6 +147,7 @@ impl StoreState {
 /// Runs a job where it may block, and sends the writer back.
 fn perform(myself: ActorRef<StoreMessage>, mut writer: Box<Writer>, job: Job) {
     let job = spawn_blocking(move || {
+        writer.look_for_space();
         job.perform(&mut writer);
         writer
     });
@@ -167,6 +173,7 @@ impl Actor for StoreActor {
     ) -> Result<StoreState, ActorProcessingErr> {
         Ok(StoreState {
             health: writer.health(),
+            asked: Vec::new(),
             writer: Some(writer),
             queue: VecDeque::new(),
             index_broke: None,
@@ -192,6 +199,10 @@ impl Actor for StoreActor {
             StoreMessage::Worked(writer) => {
                 state.health = writer.health();
                 state.writer = Some(writer);
+                for asked in state.asked.drain(..) {
+                    // Who no longer waits does not need to know.
+                    let _ = asked.send(state.health.clone());
+                }
                 if let Some(failed) = state.health.failed.clone() {
                     for waiting in state.queue.drain(..) {
                         let _ = waiting.reply.send(Err(failed.clone()));
@@ -209,8 +220,10 @@ impl Actor for StoreActor {
                 }
             }
             StoreMessage::WriterLost => return Err("the store's writer panicked".into()),
+            // Answered after this job or the next: an older word would say that there is room.
             StoreMessage::GetHealth(reply) => {
-                let _ = reply.send(state.health.clone());
+                state.asked.retain(|asked| !asked.is_closed());
+                state.asked.push(reply);
             }
             StoreMessage::Ping(answer) => {
                 // The watchdog waits no longer than it does.

@@ -1,6 +1,7 @@
 //! What everybody uses: commits through the actor, reads beside it, both bounded.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use ractor::rpc::CallResult;
 use ractor::{ActorCell, ActorRef};
@@ -29,6 +30,9 @@ pub struct Store {
     queued: Arc<Semaphore>,
     reads: Arc<Semaphore>,
 }
+
+/// How long somebody waits to hear how the store is.
+const HEALTH_WITHIN: Duration = Duration::from_secs(5);
 
 /// A batch that has its place in the queue.
 pub struct Pending(oneshot::Receiver<Result<(), StoreError>>);
@@ -160,9 +164,13 @@ impl Store {
     /// How it is.
     ///
     /// # Errors
-    /// When it is closed.
+    /// When it is closed, or busy for long.
     pub async fn health(&self) -> Result<Health, StoreError> {
-        match self.actor.call(StoreMessage::GetHealth, None).await {
+        match self
+            .actor
+            .call(StoreMessage::GetHealth, Some(HEALTH_WITHIN))
+            .await
+        {
             Ok(CallResult::Success(health)) => Ok(health),
             _ => Err(StoreError::Closed),
         }

@@ -78,6 +78,12 @@ impl Space {
         self.ballast
     }
 
+    /// Whether ordinary writes are refused: there is no room for them, or the ballast is not back.
+    pub fn is_short(&self) -> bool {
+        let free = self.disk.free_bytes();
+        !self.ballast || free.is_ok_and(|free| free < self.sizes.free_min)
+    }
+
     /// For frames, seals and the file system's own needs beside what is written.
     fn margin(&self) -> u64 {
         self.sizes.ballast / 32

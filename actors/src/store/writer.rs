@@ -42,7 +42,7 @@ pub struct Health {
     pub bytes: u64,
     /// Bytes of records in them that are still what their keys hold.
     pub live: u64,
-    /// Whether the disk is so full that the space kept for important writes is in use.
+    /// Whether the disk is so full that ordinary writes are refused.
     pub nearly_full: bool,
     /// Why the index is in memory until the next start, if it is.
     pub index_lost: Option<String>,
@@ -65,7 +65,7 @@ impl Writer {
             segments: self.usage.segments().count(),
             bytes,
             live,
-            nearly_full: !self.space.has_ballast(),
+            nearly_full: self.space.is_short(),
             index_lost: self.index_lost.clone(),
             failed: self.failed.clone(),
         }

@@ -136,6 +136,21 @@ impl Replica {
         }
     }
 
+    /// Whether what comes of a group can be kept now; where not it is asked for once it can.
+    fn has_room_for(&self, group: Group) -> bool {
+        group == Group::Trust || !self.pulls.cramped
+    }
+
+    fn on_room(&mut self, now: Millis, room: bool) {
+        let before = std::mem::replace(&mut self.pulls.cramped, !room);
+        if before && room {
+            let peers: Vec<NodeId> = self.peers.keys().copied().collect();
+            for peer in peers {
+                self.hasten_digest(now, peer, 0);
+            }
+        }
+    }
+
     /// Whether a peer may be given a group: what is for one device is not for everybody.
     fn may_have(&self, peer: &NodeId, group: Group) -> bool {
         let Some(peer) = self.peers.get(peer) else {
@@ -173,6 +188,9 @@ impl Replica {
             let group = Group::of(&entry.header.ledger);
             if !group.is_some_and(|group| self.wants(group)) {
                 self.counters.misplaced += 1;
+                continue;
+            }
+            if !group.is_some_and(|group| self.has_room_for(group)) {
                 continue;
             }
             match self.holdings.offer(&entry) {
@@ -394,6 +412,7 @@ impl Machine for Replica {
                 self.settle(now, out);
             }
             Event::Write(draft) => self.on_write(now, draft, out),
+            Event::Room(room) => self.on_room(now, room),
             Event::Feeder(feeder) => self.on_feeder(now, feeder, out),
             Event::Clock { wall } => {
                 self.time.set_own(now, wall);

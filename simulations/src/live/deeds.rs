@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regatta_actors::acts::{self, ActError, InviteAsk, Saved, Target};
+use regatta_actors::acts::{self, ActError, Given, InviteAsk, Saved, Target};
+use regatta_actors::crew::Handles;
 use regatta_actors::ledger::LedgerView;
 use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::entry::{LedgerId, LedgerKind};
@@ -192,13 +193,27 @@ impl LiveFleet {
         ttl_ms: u64,
     ) -> Result<Token, ActError> {
         self.listens(manager).await;
+        let handles = self.nodes[manager].handles().await;
+        let given = self.give(&handles, uses, ttl_ms).await?;
+        Ok(given.gives.token)
+    }
+
+    /// The same with actors that may fail meanwhile, and what was written.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn give(
+        &self,
+        handles: &Handles,
+        uses: u32,
+        ttl_ms: u64,
+    ) -> Result<Saved<Given>, ActError> {
         let ask = InviteAsk {
             uses,
             ttl_ms,
             ..InviteAsk::default()
         };
-        let given = acts::invite(&self.nodes[manager].handles().await, ask).await?;
-        Ok(given.gives.token)
+        acts::invite(handles, ask).await
     }
 
     /// Gives an invite at a manager that is good for a day.

@@ -209,6 +209,15 @@ impl LiveNode {
             .expect("the node runs")
     }
 
+    /// Its actors, where they run now.
+    #[must_use]
+    pub fn running(&self) -> Option<Handles> {
+        match &self.life {
+            Life::Up(up) => up.handles.borrow().clone(),
+            Life::New | Life::Down => None,
+        }
+    }
+
     /// Waits until it has ended by itself, and says why.
     ///
     /// # Panics

@@ -94,6 +94,8 @@ pub enum Event {
         /// Wall time.
         wall: Millis,
     },
+    /// Whether there is room for more than trust. From whoever stores.
+    Room(bool),
     /// The time that [`Machine::wake_at`] named has come.
     Wake,
 }

@@ -237,7 +237,8 @@ impl Replica {
             if let Some(peer) = self.peers.get_mut(&from) {
                 peer.note_known(&head.hash);
             }
-            let wanted = Group::of(ledger).is_some_and(|group| self.wants(group));
+            let wanted = Group::of(ledger)
+                .is_some_and(|group| self.wants(group) && self.has_room_for(group));
             if !wanted || self.holds(ledger, &head.hash) || self.pulls.is_wanted(&head.hash) {
                 continue;
             }

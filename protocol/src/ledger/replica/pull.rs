@@ -32,6 +32,8 @@ pub(super) struct Pulls {
     pub digests: BTreeSet<(Millis, NodeId)>,
     /// When what follows from the entries changes by time alone.
     pub settle_at: Option<Millis>,
+    /// Nothing but trust can be kept: the rest is neither asked for nor taken.
+    pub cramped: bool,
 }
 
 impl Pulls {
@@ -70,7 +72,7 @@ impl Replica {
             .ledgers
             .iter()
             .flat_map(|heads| heads.heads.iter().map(|head| (heads.ledger, head.hash)))
-            .filter(|(ledger, hash)| !self.holds(ledger, hash))
+            .filter(|(ledger, hash)| self.has_room_for(group) && !self.holds(ledger, hash))
             .collect();
         if missing.is_empty() && group == Group::Trust {
             // Everything that the peer has is held here; it will pull what it lacks.
