@@ -55,7 +55,8 @@ impl LedgerState {
                 self.write_for_joiner(draft, said, answer).await
             }
             None => {
-                self.tell_joiner(said, answer);
+                // Its enrolment may still be on its way to the disk.
+                self.once_kept(|ledger| ledger.tell_joiner(said, answer));
                 Ok(())
             }
         }

@@ -62,7 +62,8 @@ impl LedgerState {
             Effect::Refused { draft, refusal } => self.refused(draft, refusal),
             Effect::Replicated { entry, copies, .. } => {
                 self.copies.send_modify(|known| {
-                    known.insert(entry, copies);
+                    // Of one that is no longer counted nobody waits to hear.
+                    known.entry(entry).and_modify(|count| *count = copies);
                 });
             }
             Effect::Alarm(alarm) => self.trouble(alarm),
@@ -142,7 +143,9 @@ impl LedgerState {
             node: self.papers.node(),
             serial: self.papers.serial,
         };
-        let duties = steward.duties(self.machine.holdings(), &mut self.duty.done);
+        let holdings = self.machine.holdings();
+        self.duty.notices.retain(|notice| notice.holds(holdings));
+        let duties = steward.duties(holdings, &mut self.duty.done);
         for notice in duties.notices {
             let days = notice.end.since(self.machine.reference(now)) / DAY_MS;
             tracing::warn!(name = %notice.name, days, "a manager's certificate will lapse; renew it");

@@ -113,9 +113,17 @@ pub struct LedgerState {
     pub(super) driven: Driven,
 }
 
+/// What stands behind a write.
+pub(super) enum Behind {
+    /// What the replica asks for.
+    Effect(Effect),
+    /// What somebody is told.
+    Then(Box<dyn FnOnce(&mut LedgerState) + Send>),
+}
+
 /// What stands between the machine and its effects.
 pub(super) struct Driven {
-    pub(super) outbox: Outbox<Effect>,
+    pub(super) outbox: Outbox<Behind>,
     pub(super) keeper: Keeper,
     pub(super) alarm: Alarm,
     /// The number of the next entry that is stored.
@@ -315,13 +323,31 @@ impl LedgerState {
                 Effect::StoreFloor(floor) => put_floor(&mut batch, &floor)?,
                 effect => {
                     self.keep(std::mem::take(&mut batch)).await?;
-                    if let Some(effect) = self.driven.outbox.push(effect) {
-                        self.perform(effect)?;
+                    if let Some(behind) = self.driven.outbox.push(Behind::Effect(effect)) {
+                        self.now(behind)?;
                     }
                 }
             }
         }
         self.keep(batch).await
+    }
+
+    fn now(&mut self, behind: Behind) -> Result<(), ActorProcessingErr> {
+        match behind {
+            Behind::Effect(effect) => self.perform(effect),
+            Behind::Then(then) => {
+                then(self);
+                Ok(())
+            }
+        }
+    }
+
+    /// Does something once all that was given to the store until now is kept: what it says builds on
+    /// that.
+    pub(super) fn once_kept(&mut self, then: impl FnOnce(&mut Self) + Send + 'static) {
+        if let Some(Behind::Then(then)) = self.driven.outbox.push(Behind::Then(Box::new(then))) {
+            then(self);
+        }
     }
 
     pub(super) async fn keep(&mut self, batch: Batch) -> Result<(), ActorProcessingErr> {
@@ -337,8 +363,8 @@ impl LedgerState {
     pub(super) async fn told(&mut self, told: Told) -> Result<(), ActorProcessingErr> {
         match told {
             Told::Kept(ticket) => {
-                for effect in self.driven.outbox.kept(ticket) {
-                    self.perform(effect)?;
+                for behind in self.driven.outbox.kept(ticket) {
+                    self.now(behind)?;
                 }
                 if self.driven.outbox.is_empty() {
                     for device in std::mem::take(&mut self.driven.relabelled) {
@@ -382,10 +408,13 @@ impl LedgerState {
         self.keep(batch).await?;
         self.papers = Papers::read(signed, &Arc::clone(self.papers.secrets()))?;
         self.machine.set_identity(self.papers.author());
-        let greeting = self.papers.greeting();
-        self.around
-            .tell_network(NetworkMessage::SetGreeting { greeting });
-        self.present();
+        self.once_kept(|ledger| {
+            let greeting = ledger.papers.greeting();
+            ledger
+                .around
+                .tell_network(NetworkMessage::SetGreeting { greeting });
+            ledger.present();
+        });
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Writing: what somebody of this node has to say, and what he is told of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use ractor::ActorProcessingErr;
 use regatta_protocol::codec::Bytes;
@@ -39,6 +39,8 @@ pub(super) struct Drafts {
     next: u64,
     waiting: BTreeMap<u64, Waiting>,
     writers: BTreeMap<u64, Writer>,
+    /// Own entries whose copies are counted, the oldest first.
+    counted: VecDeque<Hash>,
 }
 
 impl Drafts {
@@ -63,7 +65,10 @@ impl LedgerState {
             return Ok(());
         }
         if drafts.is_empty() {
-            let _ = answer.send(Ok(Vec::new()));
+            // It is so already, perhaps by a write that is still on its way.
+            self.once_kept(|_| {
+                let _ = answer.send(Ok(Vec::new()));
+            });
             return Ok(());
         }
         let writer = self.drafts.number();
@@ -108,10 +113,15 @@ impl LedgerState {
 
     /// An own entry is durable here.
     pub(super) fn written(&mut self, draft: u64, entry: Hash) {
+        self.drafts.counted.push_back(entry);
+        let oldest = match self.drafts.counted.len() > COUNTED_MAX {
+            true => self.drafts.counted.pop_front(),
+            false => None,
+        };
         self.copies.send_modify(|copies| {
             copies.insert(entry, 1);
-            if copies.len() > COUNTED_MAX {
-                copies.pop_first();
+            if let Some(oldest) = oldest {
+                copies.remove(&oldest);
             }
         });
         match self.drafts.waiting.remove(&draft) {

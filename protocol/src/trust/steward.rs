@@ -36,6 +36,18 @@ pub struct Notice {
     pub days: u64,
 }
 
+impl Notice {
+    /// Whether it is still worth saying: nobody renewed or replaced the certificate since.
+    #[must_use]
+    pub fn holds(&self, holdings: &Holdings) -> bool {
+        let managers = holdings.record().managers();
+        managers.get(&self.serial).is_some_and(|certificate| {
+            let end = holdings.judgement().end_of(&self.serial, certificate);
+            end == self.end && !is_replaced(holdings, certificate, end)
+        })
+    }
+}
+
 /// What a steward has to do now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Duties {
@@ -279,6 +291,13 @@ fn is_stopped(holdings: &Holdings, key: &PublicKey) -> bool {
     holdings.judgement().stopped_keys.contains(key)
 }
 
+/// Whether its holder has another that lasts longer.
+fn is_replaced(holdings: &Holdings, certificate: &Certificate, end: Millis) -> bool {
+    holdings.record().managers().iter().any(|(other, newer)| {
+        newer.node == certificate.node && holdings.judgement().end_of(other, newer) > end
+    })
+}
+
 fn carrying(statement: &Statement) -> Draft {
     let content = codec::encode(statement);
     Draft::fitting(0, LedgerKind::Trust, EntryKind::STATEMENT, content)
@@ -339,10 +358,7 @@ fn notices(holdings: &Holdings, now: Millis, done: &mut Done) -> Vec<Notice> {
     let mut notices = Vec::new();
     for (serial, certificate) in holdings.record().managers() {
         let end = holdings.judgement().end_of(serial, certificate);
-        let replaced = holdings.record().managers().iter().any(|(other, newer)| {
-            newer.node == certificate.node && holdings.judgement().end_of(other, newer) > end
-        });
-        if replaced || is_stopped(holdings, &certificate.keys.sign) {
+        if is_replaced(holdings, certificate, end) || is_stopped(holdings, &certificate.keys.sign) {
             continue;
         }
         let left = end.since(now).div_ceil(DAY_MS);

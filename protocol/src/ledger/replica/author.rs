@@ -1,6 +1,6 @@
 //! Writing: incarnations that never issue a number twice, stamps that follow what was seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -127,6 +127,8 @@ pub struct Author {
     time: Option<SignedTime>,
     /// Own entries, and the managers that hold them beside this one; the latest ones.
     copies: BTreeMap<Hash, Vec<NodeId>>,
+    /// The same, the oldest first.
+    counted: VecDeque<Hash>,
 }
 
 /// Own entries of which the copies are counted.
@@ -143,6 +145,7 @@ impl Author {
             whole,
             time: None,
             copies: BTreeMap::new(),
+            counted: VecDeque::new(),
         }
     }
 
@@ -321,9 +324,12 @@ impl Replica {
     }
 
     fn count_copies(&mut self, entry: Hash) {
-        if self.author.copies.len() >= COUNTED_MAX {
-            self.author.copies.pop_first();
+        if self.author.counted.len() >= COUNTED_MAX
+            && let Some(oldest) = self.author.counted.pop_front()
+        {
+            self.author.copies.remove(&oldest);
         }
+        self.author.counted.push_back(entry);
         self.author.copies.insert(entry, Vec::new());
     }
 
