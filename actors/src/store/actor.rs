@@ -50,6 +50,8 @@ pub struct StoreState {
     index_broke: Option<String>,
     /// As of the last job.
     health: Health,
+    /// Those who ask how it is while it is nearly full: it is looked first whether it still is.
+    asking: Vec<RpcReplyPort<Health>>,
     closing: Option<RpcReplyPort<()>>,
     /// The last job is under way.
     flushing: bool,
@@ -59,6 +61,7 @@ pub struct StoreState {
 enum Job {
     Commit(Vec<Waiting>),
     Compact,
+    LookForRoom,
     RebuildIndex(String),
     FlushIndex,
 }
@@ -81,6 +84,7 @@ impl Job {
             Self::Compact => {
                 let _ = writer.compact_step();
             }
+            Self::LookForRoom => writer.look_for_room(),
             Self::RebuildIndex(why) => {
                 let _ = writer.rebuild_index(&why);
             }
@@ -113,6 +117,9 @@ impl StoreState {
         }
         if !self.queue.is_empty() {
             return Some(Job::Commit(self.group()));
+        }
+        if !self.asking.is_empty() {
+            return Some(Job::LookForRoom);
         }
         if self.closing.is_none() && writer.is_compaction_due() {
             return Some(Job::Compact);
@@ -167,6 +174,7 @@ impl Actor for StoreActor {
     ) -> Result<StoreState, ActorProcessingErr> {
         Ok(StoreState {
             health: writer.health(),
+            asking: Vec::new(),
             writer: Some(writer),
             queue: VecDeque::new(),
             index_broke: None,
@@ -192,6 +200,9 @@ impl Actor for StoreActor {
             StoreMessage::Worked(writer) => {
                 state.health = writer.health();
                 state.writer = Some(writer);
+                for reply in state.asking.drain(..) {
+                    let _ = reply.send(state.health.clone());
+                }
                 if let Some(failed) = state.health.failed.clone() {
                     for waiting in state.queue.drain(..) {
                         let _ = waiting.reply.send(Err(failed.clone()));
@@ -209,6 +220,7 @@ impl Actor for StoreActor {
                 }
             }
             StoreMessage::WriterLost => return Err("the store's writer panicked".into()),
+            StoreMessage::GetHealth(reply) if state.health.nearly_full => state.asking.push(reply),
             StoreMessage::GetHealth(reply) => {
                 let _ = reply.send(state.health.clone());
             }
