@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{
-    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent,
+    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr,
+    SupervisionEvent,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -147,8 +148,12 @@ impl Running {
             ended: sender,
         };
         let actor = NodeActor(std::marker::PhantomData);
-        let (supervisor, _) = Actor::spawn(None, actor, arguments).await?;
-        Ok(Self { supervisor, ended })
+        match Actor::spawn(None, actor, arguments).await {
+            Ok((supervisor, _)) => Ok(Self { supervisor, ended }),
+            // What the actor said, without ractor's frame around it: operators read it.
+            Err(SpawnErr::StartupFailed(why)) => Err(why),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// Ends the node; [`Self::ended`] tells when it has.

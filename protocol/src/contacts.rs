@@ -142,7 +142,7 @@ pub enum ContactEvent {
         /// What.
         message: ContactMessage,
     },
-    /// Membership wants to dial a node whose contact is not known.
+    /// Membership wants to dial a node whose contact is not known, or may be out of date.
     Wanted {
         /// Which.
         node: NodeId,
@@ -328,10 +328,13 @@ impl Contacts {
     }
 
     fn wanted(&mut self, node: NodeId, out: &mut Vec<ContactEffect>) {
-        if self.held.contains_key(&node) || self.wanted.len() >= CONTACTS_AGENT_MAX {
-            return;
+        // What is held stays good until a later word comes, so nobody waits for that.
+        if !self.held.contains_key(&node) {
+            if self.wanted.len() >= CONTACTS_AGENT_MAX {
+                return;
+            }
+            self.wanted.insert(node);
         }
-        self.wanted.insert(node);
         for manager in self
             .connected
             .keys()

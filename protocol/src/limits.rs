@@ -106,12 +106,12 @@ pub const SPOOL_GAPS_MAX: usize = 64;
 pub const SPOOL_ENTRIES_MAX: usize = 1_000_000;
 /// Addresses that one node names.
 pub const ADDRESSES_MAX: usize = 8;
-/// One address, as text.
-pub const ADDRESS_BYTES_MAX: usize = 128;
+/// One address, as text: one through a relay names two nodes, and the relay's host may have a long name.
+pub const ADDRESS_BYTES_MAX: usize = 256;
 /// Where a node can be reached, without its signature.
-pub const CONTACT_BYTES_MAX: usize = 1536;
+pub const CONTACT_BYTES_MAX: usize = 2560;
 /// Contacts in one message.
-pub const CONTACTS_TOLD_MAX: usize = 16;
+pub const CONTACTS_TOLD_MAX: usize = 12;
 /// Contacts that a manager keeps of those that are no managers.
 pub const CONTACTS_MAX: usize = 65_536;
 /// The same on an agent, and nodes that either looks for at once.

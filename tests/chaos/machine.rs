@@ -17,7 +17,7 @@ const START: Duration = Duration::from_secs(20);
 /// Longer than any command may take: the client gives up after 70 s.
 const COMMAND_S_MAX: &str = "90";
 /// Lines of a node's log that are shown when a test fails.
-const LOG_LINES: usize = 25;
+const LOG_LINES: usize = 40;
 /// What comes from these ethernet addresses is dropped.
 const RULES: &str = "table inet lab {
     set deaf {
@@ -173,7 +173,9 @@ impl Machine {
     pub fn launch(&mut self) {
         assert!(self.node.is_none(), "{} runs already", self.name);
         // Ends with the thread that runs the test, even where that has no time to say so.
-        let mut command = self.regatta(&["setpriv", "--pdeathsig", "KILL", "--"], &["up"]);
+        let level = std::env::var("REGATTA_CHAOS_LOG").unwrap_or_else(|_| "info".to_owned());
+        let up = ["up", "--log-level", &level];
+        let mut command = self.regatta(&["setpriv", "--pdeathsig", "KILL", "--"], &up);
         let out = File::create(self.file("out")).expect("a file for what it says");
         let mut log = File::options();
         let log = log.append(true).create(true).open(self.file("log"));

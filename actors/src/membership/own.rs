@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use regatta_protocol::ident::NodeId;
+use regatta_protocol::limits::ADDRESSES_MAX;
 
 use crate::network::Address;
 
@@ -31,7 +32,10 @@ impl OwnAddresses {
         direct.sort_by_key(|address| !address.is_quic());
         let mut told = self.external.clone();
         told.extend(direct);
-        told.extend(self.reserved.values().filter_map(best).cloned());
+        // However many interfaces there are, the way through a relay is told as well.
+        let relayed: Vec<Address> = self.reserved.values().filter_map(best).cloned().collect();
+        told.truncate(ADDRESSES_MAX.saturating_sub(relayed.len()));
+        told.extend(relayed);
         told
     }
 }
@@ -47,6 +51,8 @@ fn best(addresses: &BTreeSet<Address>) -> Option<&Address> {
 mod tests {
     use super::OwnAddresses;
     use crate::network::Address;
+    use regatta_protocol::ident::NodeId;
+    use regatta_protocol::limits::{ADDRESS_BYTES_MAX, ADDRESSES_MAX};
 
     fn told(listening: &[&str], external: &[&str]) -> Vec<String> {
         let parse = |text: &&str| text.parse::<Address>().expect("an address");
@@ -66,6 +72,23 @@ mod tests {
         let wired = "/ip4/192.0.2.7/tcp/4700";
         assert_eq!(told(&[alone, wired], &[]), [wired]);
         assert_eq!(told(&[alone], &[wired]), [wired]);
+    }
+
+    #[test]
+    fn the_way_through_a_relay_is_told_whatever_else_there_is() {
+        let key = "12D3KooWH2DxthSFdisUMys1gBxinzrBQ3SRjyVnCJH9Zh5z4v6P";
+        let host = "2001:db8:1234:5678:9abc:def0:1234:5678";
+        let relayed = format!("/ip6/{host}/udp/47000/quic-v1/p2p/{key}/p2p-circuit/p2p/{key}");
+        let relayed: Address = relayed.parse().expect("an address");
+        assert!(relayed.to_string().len() <= ADDRESS_BYTES_MAX, "it is told");
+        let many = (1..=20).map(|host| format!("/ip4/192.0.2.{host}/tcp/4700"));
+        let own = OwnAddresses {
+            listening: many.map(|it| it.parse().expect("an address")).collect(),
+            reserved: [(NodeId([1; 16]), [relayed.clone()].into())].into(),
+            ..OwnAddresses::default()
+        };
+        let told = own.worth_telling();
+        assert_eq!((told.len(), told.last()), (ADDRESSES_MAX, Some(&relayed)));
     }
 
     #[test]

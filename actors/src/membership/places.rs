@@ -22,6 +22,8 @@ pub(super) struct Places {
     pub(super) met: BTreeMap<NodeId, (NodeKeys, Vec<Address>)>,
     /// Relays that were asked for a reservation.
     pub(super) asked: BTreeSet<NodeId>,
+    /// Where those whom somebody waits for were looked for last.
+    pub(super) tried: BTreeMap<NodeId, Vec<Address>>,
     /// Who waits for a link.
     pub(super) waiters: BTreeMap<NodeId, Vec<Waiter>>,
 }
@@ -76,24 +78,34 @@ impl MembershipState {
         }
         waiters.push(answer);
         match self.contact(node) {
-            Some(contact) => {
-                self.tell_network(NetworkMessage::Dial(contact));
-                Ok(())
-            }
-            None => self.run_contacts(ContactEvent::Wanted { node }).await,
+            Some(contact) => self.look_for(contact),
+            None => {}
         }
+        // It may be elsewhere by now, or have found a relay: managers know the latest word.
+        self.run_contacts(ContactEvent::Wanted { node }).await
+    }
+
+    fn look_for(&mut self, contact: Contact) {
+        let tried = contact.addresses.clone();
+        self.places.tried.insert(contact.peer, tried);
+        self.tell_network(NetworkMessage::Dial(contact));
     }
 
     /// It became known where a node is.
-    pub(super) fn learned(&self, node: NodeId) {
+    pub(super) fn learned(&mut self, node: NodeId) {
         let is_wanted = self.places.waiters.contains_key(&node) && !self.links.contains_key(&node);
         if let Some(contact) = self.contact(node).filter(|_| is_wanted) {
-            self.tell_network(NetworkMessage::Dial(contact));
+            // Where it is looked for elsewhere just now, that has to fail first.
+            match self.places.tried.contains_key(&node) {
+                true => self.tell_network(NetworkMessage::Dial(contact)),
+                false => self.look_for(contact),
+            }
         }
     }
 
     /// What became of a link that somebody waits for.
     pub(super) fn reached(&mut self, node: NodeId, outcome: &Result<Path, String>) {
+        self.places.tried.remove(&node);
         for waiter in self.places.waiters.remove(&node).into_iter().flatten() {
             // Who no longer waits does not need to know.
             let _ = waiter.send(outcome.clone());
@@ -111,12 +123,29 @@ impl MembershipState {
         peer: NodeId,
         reason: DialError,
     ) -> Result<(), ActorProcessingErr> {
-        self.reached(peer, &Err(reason.to_string()));
-        if reason != DialError::HungUp {
+        let hung_up = reason == DialError::HungUp;
+        if !hung_up {
             // What was seen on the LAN may have left it.
             self.places.lan.remove(&peer);
+            if let Some(elsewhere) = self.elsewhere(peer) {
+                self.look_for(elsewhere);
+                return Ok(());
+            }
+        }
+        self.reached(peer, &Err(reason.to_string()));
+        if !hung_up {
+            self.run_contacts(ContactEvent::Wanted { node: peer })
+                .await?;
         }
         self.run(MembershipEvent::DialFailed { peer }).await
+    }
+
+    /// Another place than those where a node was looked for that somebody waits for.
+    fn elsewhere(&self, peer: NodeId) -> Option<Contact> {
+        let tried = self.places.tried.get(&peer)?;
+        let contact = self.contact(peer)?;
+        let is_new = contact.addresses.iter().any(|it| !tried.contains(it));
+        is_new.then_some(contact)
     }
 
     pub(super) async fn lan_seen(

@@ -71,6 +71,11 @@ impl Writer {
         }
     }
 
+    /// Notices room that was made, where nothing is committed because all is refused.
+    pub fn look_for_room(&mut self) {
+        self.space.restore();
+    }
+
     /// Makes batches durable with one sync, in order, each wholly or not at all, and says for each
     /// what became of it. Together they have at most `GROUP_BYTES_MAX` bytes.
     pub fn commit(&mut self, batches: &[Batch]) -> Vec<Result<(), StoreError>> {

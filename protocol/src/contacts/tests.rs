@@ -197,6 +197,11 @@ fn a_wanted_node_is_asked_for_until_a_manager_tells() {
     assert_eq!(sent_to(&out), [node(2)]);
     give(&mut agent, told(2, vec![word(8, 8, 500, &["h"])]));
     assert_eq!(address(&agent, 8), Some("h"));
+    // It may have moved since: who wants it again asks again, and goes on with what it has.
+    let out = give(&mut agent, ContactEvent::Wanted { node: node(8) });
+    assert_eq!(sent_to(&out), [node(1), node(2)]);
+    give(&mut agent, told(2, vec![word(8, 8, 600, &["i"])]));
+    assert_eq!(address(&agent, 8), Some("i"));
     let mut manager = contacts(2);
     give(&mut manager, told(8, vec![word(8, 8, 500, &["h"])]));
     let asked = ContactEvent::Received {
