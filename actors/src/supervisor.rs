@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{
-    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SupervisionEvent,
+    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr,
+    SupervisionEvent,
 };
 use thiserror::Error;
 use tokio::sync::watch;
@@ -95,6 +96,17 @@ pub enum Ended {
     },
 }
 
+/// What kept an actor from starting, without what ractor says around it.
+fn cause(error: ActorProcessingErr) -> ActorProcessingErr {
+    match error.downcast::<SpawnErr>() {
+        Ok(spawn) => match *spawn {
+            SpawnErr::StartupFailed(inner) => cause(inner),
+            other => other.into(),
+        },
+        Err(error) => error,
+    }
+}
+
 /// What the supervisor is told.
 #[derive(Debug)]
 pub enum NodeMessage {
@@ -147,7 +159,8 @@ impl Running {
             ended: sender,
         };
         let actor = NodeActor(std::marker::PhantomData);
-        let (supervisor, _) = Actor::spawn(None, actor, arguments).await?;
+        let spawned = Actor::spawn(None, actor, arguments).await;
+        let (supervisor, _) = spawned.map_err(|error| cause(error.into()))?;
         Ok(Self { supervisor, ended })
     }
 

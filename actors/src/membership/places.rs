@@ -24,6 +24,8 @@ pub(super) struct Places {
     pub(super) asked: BTreeSet<NodeId>,
     /// Who waits for a link.
     pub(super) waiters: BTreeMap<NodeId, Vec<Waiter>>,
+    /// Who refused this node's certificate, and has not admitted it since.
+    pub(super) refused_by: BTreeSet<NodeId>,
 }
 
 /// Whoever waits for a link.
@@ -31,6 +33,8 @@ pub(super) type Waiter = oneshot::Sender<Result<Path, String>>;
 
 /// Those who wait for one link at once.
 const WAITERS_MAX: usize = 64;
+/// Those who are remembered to have refused this node.
+const REFUSED_BY_MAX: usize = 256;
 
 impl MembershipState {
     /// How a member may be reached, as far as is known here.
@@ -112,6 +116,13 @@ impl MembershipState {
         reason: DialError,
     ) -> Result<(), ActorProcessingErr> {
         self.reached(peer, &Err(reason.to_string()));
+        let refused_by = &mut self.places.refused_by;
+        if reason == DialError::RefusedThere
+            && refused_by.len() < REFUSED_BY_MAX
+            && refused_by.insert(peer)
+        {
+            tracing::warn!(%peer, "it refuses this node's certificate; is this node revoked?");
+        }
         if reason != DialError::HungUp {
             // What was seen on the LAN may have left it.
             self.places.lan.remove(&peer);
