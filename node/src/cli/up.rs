@@ -121,11 +121,11 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     };
     if let Some(asked) = arguments.role.filter(|asked| *asked != role) {
         return Err(Failure::refused(format!(
-            "the certificate of {} makes it a{} {role}, not a{} {asked}; what a node is, its certificate \
+            "the certificate of {} makes it {} {role}, not {} {asked}; what a node is, its certificate \
              says",
             member.certificate.name,
-            article(role),
-            article(asked),
+            role.article(),
+            asked.article(),
         )));
     }
     log::start(&settings.log).map_err(|error| Failure::new(Exit::BUG, error.to_string()))?;
@@ -137,13 +137,6 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
         console.say(note);
     }
     serve(node, role, signals, place, console).await
-}
-
-fn article(role: Role) -> &'static str {
-    match role {
-        Role::Manager => "",
-        Role::Agent => "n",
-    }
 }
 
 /// Says that it is ready, keeps systemd's watchdog content, and ends when it is told to.
@@ -164,18 +157,22 @@ async fn serve(
     let listen = node.listening.listen.iter().map(ToString::to_string);
     let addresses = addresses.ok().filter(|known| !known.is_empty());
     let addresses = addresses.unwrap_or_else(|| listen.collect());
-    let ready = format!(
-        "ready: {name}, {role} of {fleet}, at {}",
-        addresses.join(" ")
-    );
+    let first = addresses.first().map_or("no address", String::as_str);
+    let more = match addresses.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let ready = format!("ready: {name}, {role} of {fleet}, at {first}{more}");
     // Whoever waits for it reads one line from standard output.
     writeln!(console.out, "{ready}")?;
     console.out.flush()?;
     systemd.ready(&ready);
-    console.say(&format!(
-        "control socket {}; Ctrl-C ends it",
-        place.socket().display()
-    ));
+    if console.screen.columns.is_some() {
+        let hint = place.hint();
+        console.say(&format!(
+            "Ctrl-C stops it; in another terminal: regatta status{hint}"
+        ));
+    }
     let watchdog = systemd.watchdog().unwrap_or(WATCH_EVERY);
     let mut beats = tokio::time::interval(watchdog);
     let ended = loop {
