@@ -8,10 +8,11 @@ use clap::{ArgAction, Args};
 use regatta_actors::supervisor::Ended;
 use regatta_protocol::trust::certificate::Rank;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use super::console::{Console, Done, Failure};
 use super::place::Place;
-use crate::control::api::Role;
+use crate::control::api::{Role, Status};
 use crate::exit::Exit;
 use crate::folder::{FolderError, StateFolder};
 use crate::log;
@@ -21,6 +22,11 @@ use crate::systemd::Systemd;
 
 /// How often it is looked whether the actors run, where systemd does not say.
 const WATCH_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a node that starts waits for a manager before it is ready without.
+const SETTLE_WITHIN: Duration = Duration::from_secs(3);
+/// Between two looks; what has not changed meanwhile is taken for all there is.
+const SETTLE_EVERY: Duration = Duration::from_millis(200);
 
 /// What was typed.
 #[derive(Args, Debug)]
@@ -139,6 +145,30 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     serve(node, role, signals, place, console).await
 }
 
+/// Waits, for a moment, until the node listens and has heard from a manager what it missed: who asks
+/// it as soon as it is ready is not to be told that there are no devices.
+async fn settled(node: &Node) -> Option<Status> {
+    let began = Instant::now();
+    let mut last: Option<Status> = None;
+    loop {
+        let status = node.desk().await?.status().await.ok();
+        if let Some(status) = &status {
+            let entries = last.as_ref().map(|last| last.ledgers.entries);
+            let still = entries == Some(status.ledgers.entries) && status.ledgers.entries > 0;
+            let alone = status.reach.managers_known == 0;
+            let met = status.reach.managers > 0 && (still || status.node.role == Role::Agent);
+            if !status.addresses.is_empty() && (alone || met) {
+                return Some(status.clone());
+            }
+        }
+        if began.elapsed() > SETTLE_WITHIN {
+            return status;
+        }
+        last = status;
+        tokio::time::sleep(SETTLE_EVERY).await;
+    }
+}
+
 /// Says that it is ready, keeps systemd's watchdog content, and ends when it is told to.
 async fn serve(
     node: Node,
@@ -149,13 +179,9 @@ async fn serve(
 ) -> Done {
     let systemd = Systemd::from_environment();
     let (name, fleet) = (&node.member.certificate.name, &node.member.fleet_name);
-    // Asked once: then the ledger, membership and the store have answered.
-    let addresses = match node.desk().await {
-        Some(desk) => desk.status().await.map(|status| status.addresses),
-        None => Ok(Vec::new()),
-    };
+    let addresses = settled(&node).await.map(|status| status.addresses);
     let listen = node.listening.listen.iter().map(ToString::to_string);
-    let addresses = addresses.ok().filter(|known| !known.is_empty());
+    let addresses = addresses.filter(|known| !known.is_empty());
     let addresses = addresses.unwrap_or_else(|| listen.collect());
     let first = addresses.first().map_or("no address", String::as_str);
     let more = match addresses.len().saturating_sub(1) {
