@@ -4,6 +4,8 @@
 mod access;
 #[path = "cli/answers.rs"]
 mod answers;
+#[path = "cli/fleet.rs"]
+mod fleet;
 #[path = "cli/help.rs"]
 mod help;
 #[path = "cli/node.rs"]

@@ -35,6 +35,9 @@ pub enum ActError {
     /// Only managers write.
     #[error("this node is no manager; do it on one, or through its control socket")]
     NotAManager,
+    /// The root has stopped this manager.
+    #[error("the root has stopped this manager, what it writes counts no more; use another one")]
+    Stopped,
     /// Nobody bears this name.
     #[error("no {what} is called '{name}'; `regatta get {what}s` lists them")]
     Unknown {
@@ -156,10 +159,13 @@ pub async fn write<T: Send + 'static>(
     let (tell, told) = oneshot::channel();
     let (answer, answered) = oneshot::channel();
     let decide = Box::new(move |view: &LedgerView<'_>| {
-        let decided = if view.papers.is_manager() {
-            decide(view)
-        } else {
+        let stopped = &view.replica.holdings().judgement().stopped_keys;
+        let decided = if !view.papers.is_manager() {
             Err(ActError::NotAManager)
+        } else if stopped.contains(&view.papers.certificate.keys.sign) {
+            Err(ActError::Stopped)
+        } else {
+            decide(view)
         };
         let (drafts, gives) = match decided {
             Ok((drafts, gives)) => (drafts, Ok((gives, view.copies.clone()))),

@@ -7,6 +7,7 @@
 mod joining;
 mod members;
 mod perform;
+mod refusals;
 mod state;
 pub mod stored;
 mod writing;

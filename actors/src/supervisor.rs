@@ -96,6 +96,17 @@ pub enum Ended {
     },
 }
 
+/// What kept an actor from starting, without what ractor says around it.
+fn cause(error: ActorProcessingErr) -> ActorProcessingErr {
+    match error.downcast::<SpawnErr>() {
+        Ok(spawn) => match *spawn {
+            SpawnErr::StartupFailed(inner) => cause(inner),
+            other => other.into(),
+        },
+        Err(error) => error,
+    }
+}
+
 /// What the supervisor is told.
 #[derive(Debug)]
 pub enum NodeMessage {
@@ -148,12 +159,9 @@ impl Running {
             ended: sender,
         };
         let actor = NodeActor(std::marker::PhantomData);
-        match Actor::spawn(None, actor, arguments).await {
-            Ok((supervisor, _)) => Ok(Self { supervisor, ended }),
-            // What the actor said, without ractor's frame around it: operators read it.
-            Err(SpawnErr::StartupFailed(why)) => Err(why),
-            Err(other) => Err(other.into()),
-        }
+        let spawned = Actor::spawn(None, actor, arguments).await;
+        let (supervisor, _) = spawned.map_err(|error| cause(error.into()))?;
+        Ok(Self { supervisor, ended })
     }
 
     /// Ends the node; [`Self::ended`] tells when it has.

@@ -121,12 +121,16 @@ impl Demo {
             let agent = format!("amr-{number:02}");
             let site = SITES[(number as usize - 1) % SITES.len()];
             let place = place(folder, &agent)?;
-            if let Err(FolderError::NoMember { .. }) = place.folder.member() {
+            let known = !matches!(place.folder.member(), Err(FolderError::NoMember { .. }));
+            if !known {
                 demo.join(&place, &agent, site).await?;
             }
             let node = Node::start(&place.folder, &place.settings, &place.origins).await?;
             demo.agents.push(node);
-            tell(&format!("{agent} joined, at site {site}"));
+            tell(&match known {
+                true => format!("{agent} is up again"),
+                false => format!("{agent} joined, at site {site}"),
+            });
         }
         demo.all_ready().await?;
         Ok(demo)
@@ -173,7 +177,7 @@ impl Demo {
             }
             sleep(LOOK_EVERY).await;
         }
-        Err(DemoError::Late("the manager does not listen; see demo.log"))
+        Err(DemoError::Late("the manager does not listen"))
     }
 
     /// Waits until the manager hears all agents.
@@ -181,13 +185,18 @@ impl Demo {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             let devices = self.devices().await?;
-            let ready = devices.iter().filter(|it| it.state == DeviceState::Ready);
-            if ready.count() >= self.agents.len() {
+            let names: Vec<&str> = self.agents.iter().map(|it| it.name()).collect();
+            // Who was revoked in a run before is not waited for.
+            let gone = [DeviceState::Stopped, DeviceState::Forgotten];
+            let mut awaited = devices
+                .iter()
+                .filter(|it| names.contains(&it.name.as_str()) && !gone.contains(&it.state));
+            if awaited.all(|it| it.state == DeviceState::Ready) {
                 return Ok(());
             }
             sleep(LOOK_EVERY).await;
         }
-        Err(DemoError::Late("not all agents are heard; see demo.log"))
+        Err(DemoError::Late("not all agents are heard"))
     }
 
     /// The fleet's devices.

@@ -19,6 +19,7 @@ use regatta_actors::crew::Handles;
 use tokio::time::Instant;
 
 use crate::control::api::{Problem, ProblemKind, Saved};
+use crate::control::server::Caller;
 
 /// The one place where questions and orders of operators reach the actors.
 ///
@@ -58,7 +59,9 @@ impl Desk {
 /// What could not be done, for whoever asked.
 fn problem(error: ActError) -> Problem {
     let kind = match &error {
-        ActError::NotAManager | ActError::Manager { .. } => ProblemKind::Refused,
+        ActError::NotAManager | ActError::Stopped | ActError::Manager { .. } => {
+            ProblemKind::Refused
+        }
         ActError::Unknown { .. } => ProblemKind::NotFound,
         ActError::Ambiguous { .. } => ProblemKind::Conflict,
         ActError::Invalid(_) => ProblemKind::Refused,
@@ -70,10 +73,17 @@ fn problem(error: ActError) -> Problem {
 /// A change that was made, as its maker is told.
 fn saved<T>(saved: &regatta_actors::acts::Saved<T>, managers: usize, what: String) -> Saved {
     let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    // Where nothing had to be written there is nothing to count.
+    let written = !saved.entries.is_empty();
     Saved {
-        saved: true,
-        copies: count(saved.copies),
+        saved: written,
+        copies: if written { count(saved.copies) } else { 0 },
         managers: count(managers),
         what,
     }
+}
+
+/// Whoever changes something stands in the log, in one line with what came of it.
+fn note(caller: &Caller, what: &str) {
+    tracing::info!(user = %caller, uid = caller.uid, pid = caller.pid, what, "done for an operator");
 }

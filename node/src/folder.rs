@@ -10,6 +10,7 @@
 //! control.sock           where operators ask
 //! ```
 
+mod default;
 mod files;
 mod keys;
 mod member;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+pub use self::default::{SYSTEM_STATE_DIR, default_state_dir};
 pub use self::files::{read_secret, write_secret};
 pub use self::keys::fresh as fresh_keys;
 pub use self::member::Membership;
@@ -37,8 +39,8 @@ pub enum FolderError {
     },
     /// Others may read a secret.
     #[error(
-        "{} can be read by others (mode {mode:03o}); whoever read it can act as this node: \
-         `chmod 600 {}`, and if in doubt revoke it and join anew",
+        "{} can be read by others (mode {mode:03o}): `chmod 600 {}`, and if somebody may have read \
+         it, have what it is the key of revoked or rotated",
         path.display(),
         path.display()
     )]
@@ -145,10 +147,25 @@ impl StateFolder {
         files::make_folder(&self.path)
     }
 
+    /// Whether there is such a file.
+    pub(crate) fn has(&self, path: &Path) -> Result<bool, FolderError> {
+        path.try_exists().map_err(|error| FolderError::Io {
+            doing: "reading",
+            path: path.to_owned(),
+            error,
+        })
+    }
+
     /// Whether the node has run before.
     #[must_use]
     pub fn has_begun(&self) -> bool {
         self.begun().exists()
+    }
+
+    /// Whether a node lives here, as far as can be seen.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.identity().exists()
     }
 
     /// Reads a file of the folder.

@@ -79,7 +79,7 @@ pub fn kept_or_free(folder: &StateFolder) -> Result<u16, FolderError> {
 impl StateFolder {
     fn kept_port(&self) -> Result<Option<u16>, FolderError> {
         let path = self.ports();
-        if !path.exists() {
+        if !self.has(&path)? {
             return Ok(None);
         }
         let text = self.read_own(&path)?;

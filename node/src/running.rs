@@ -81,6 +81,12 @@ impl Node {
         found.clone()
     }
 
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.member.certificate.name.as_str()
+    }
+
     /// What operators would ask.
     pub async fn desk(&self) -> Option<Desk> {
         self.handles().await.map(Desk::of)

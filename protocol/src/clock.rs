@@ -1,6 +1,7 @@
 //! Hybrid stamps, reference time with its stored floor, and the rule for stamps from the future.
 
 pub mod reference;
+pub mod utc;
 
 use serde::{Deserialize, Serialize};
 

@@ -98,7 +98,11 @@ impl LedgerState {
             return Outcome::Certified(signed, admission.enrolment);
         }
         let name = certificate.name;
-        tracing::info!(%name, "a manager waits for the root's signature");
+        // It asks again every second or two: the first time is news.
+        match &admission.enrolment {
+            Some(_) => tracing::info!(%name, "a manager waits for the root's signature"),
+            None => tracing::debug!(%name, "a manager still waits for the root's signature"),
+        }
         Outcome::Waits(JoinAnswer::Waits { name, serial }, admission.enrolment)
     }
 

@@ -61,7 +61,7 @@ impl LedgerState {
         match codec::decode(greeting) {
             Ok(Greeting(chain)) => self.recognise(shown, &chain).await,
             Err(error) => {
-                tracing::warn!(peer = %shown.node, %error, "refused");
+                self.refuses(shown.node, &error);
                 Ok(None)
             }
         }
@@ -89,10 +89,15 @@ impl LedgerState {
                 Ok(Some(credentials))
             }
             Err(denial) => {
-                tracing::warn!(peer = %shown.node, %denial, "refused");
+                self.refuses(shown.node, &denial);
                 Ok(None)
             }
         }
+    }
+
+    fn refuses(&mut self, peer: NodeId, why: &dyn std::fmt::Display) {
+        let now = self.around.clock.now();
+        self.duty.refusals.say(peer, now, why);
     }
 
     pub(super) async fn peer_up(

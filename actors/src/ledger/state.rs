@@ -25,6 +25,7 @@ use crate::clock::{Clock, ClockWatch, ReferenceClock};
 use crate::drive::{Alarm, Keeper, Outbox, Told};
 use crate::identity::{NodeIdentity, Papers};
 use crate::ledger::LedgerMessage;
+use crate::ledger::refusals::Refusals;
 use crate::ledger::stored::{self, put_entry, put_floor};
 use crate::ledger::writing::Drafts;
 use crate::membership::MembershipMessage;
@@ -93,6 +94,7 @@ pub(super) struct Duty {
     pub(super) due: Option<Millis>,
     pub(super) notices: Vec<Notice>,
     pub(super) troubles: Vec<Trouble>,
+    pub(super) refusals: Refusals,
 }
 
 /// Own entries, and how many managers hold them.

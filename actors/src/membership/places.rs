@@ -26,6 +26,8 @@ pub(super) struct Places {
     pub(super) tried: BTreeMap<NodeId, Vec<Address>>,
     /// Who waits for a link.
     pub(super) waiters: BTreeMap<NodeId, Vec<Waiter>>,
+    /// Who refused this node's certificate, and has not admitted it since.
+    pub(super) refused_by: BTreeSet<NodeId>,
 }
 
 /// Whoever waits for a link.
@@ -33,6 +35,8 @@ pub(super) type Waiter = oneshot::Sender<Result<Path, String>>;
 
 /// Those who wait for one link at once.
 const WAITERS_MAX: usize = 64;
+/// Those who are remembered to have refused this node.
+const REFUSED_BY_MAX: usize = 256;
 
 impl MembershipState {
     /// How a member may be reached, as far as is known here.
@@ -77,9 +81,8 @@ impl MembershipState {
             return Ok(());
         }
         waiters.push(answer);
-        match self.contact(node) {
-            Some(contact) => self.look_for(contact),
-            None => {}
+        if let Some(contact) = self.contact(node) {
+            self.look_for(contact);
         }
         // It may be elsewhere by now, or have found a relay: managers know the latest word.
         self.run_contacts(ContactEvent::Wanted { node }).await
@@ -124,6 +127,13 @@ impl MembershipState {
         reason: DialError,
     ) -> Result<(), ActorProcessingErr> {
         let hung_up = reason == DialError::HungUp;
+        let refused_by = &mut self.places.refused_by;
+        if reason == DialError::RefusedThere
+            && refused_by.len() < REFUSED_BY_MAX
+            && refused_by.insert(peer)
+        {
+            tracing::warn!(%peer, "it refuses this node's certificate; is this node revoked?");
+        }
         if !hung_up {
             // What was seen on the LAN may have left it.
             self.places.lan.remove(&peer);

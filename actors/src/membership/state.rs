@@ -1,6 +1,6 @@
 //! What the membership actor holds, and how it drives its two machines.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use ractor::{ActorProcessingErr, ActorRef};
@@ -118,6 +118,8 @@ pub struct MembershipView<'a> {
     pub links: &'a BTreeMap<NodeId, LinkedTo>,
     /// Where this node can be reached.
     pub own: &'a OwnAddresses,
+    /// Who refused this node's certificate, and has not admitted it since.
+    pub refused_by: &'a BTreeSet<NodeId>,
     /// Monotonic time.
     pub now: Millis,
 }
@@ -217,6 +219,7 @@ impl MembershipState {
             contacts: &self.contacts,
             links: &self.links,
             own: &self.own,
+            refused_by: &self.places.refused_by,
             now: self.beside.clock.now(),
         }
     }
@@ -386,6 +389,7 @@ impl MembershipState {
     ) -> Result<(), ActorProcessingErr> {
         let lan = !path.relayed && self.places.lan.contains_key(&peer);
         self.reached(peer, &Ok(path.clone()));
+        self.places.refused_by.remove(&peer);
         self.links.insert(peer, LinkedTo { path, is_manager });
         self.run_contacts(ContactEvent::Known { node: peer, key })
             .await?;

@@ -207,7 +207,7 @@ pub enum DownReason {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DialError {
     /// Nobody answers there, or somebody with another key.
-    #[error("no connection: {0}")]
+    #[error("{0}")]
     Unreachable(String),
     /// The peer does not speak our fleet's protocol.
     #[error("the peer does not offer this fleet's protocol; it may be of another fleet")]

@@ -39,6 +39,8 @@ pub async fn run(arguments: Arguments, _: &Place, console: &mut Console<'_>) -> 
         Some(folder) => folder.clone(),
         None => std::env::temp_dir().join(format!("regatta-demo-{}", std::process::id())),
     };
+    // What is to be pasted elsewhere holds in every folder.
+    let folder = std::path::absolute(&folder).unwrap_or(folder);
     let refused = |error: &dyn std::fmt::Display| Failure::refused(error.to_string());
     StateFolder::at(&folder)
         .make_plain()
@@ -49,28 +51,47 @@ pub async fn run(arguments: Arguments, _: &Place, console: &mut Console<'_>) -> 
     let starting = Demo::start(&folder, arguments.agents, |what| {
         console.say(&format!("{:>4.1} s  {what}", began.elapsed().as_secs_f32()));
     });
+    let goes = temporary && !arguments.keep;
+    let log = folder.join("demo.log");
     let demo = tokio::select! {
-        started = starting => started.map_err(|error| refused(&error))?,
-        () = signals.next() => return Err(Failure::refused("stopped before it was ready")),
+        started = starting => started.map_err(|error| {
+            Failure::refused(format!("{error}; the log is {}", log.display()))
+        })?,
+        () = signals.next() => {
+            if goes {
+                // Its nodes end with this process; what they write meanwhile goes with /tmp.
+                let _ = std::fs::remove_dir_all(&folder);
+            }
+            return Err(Failure::refused("stopped before it was ready"));
+        }
     };
     let devices = demo.devices().await.map_err(|error| refused(&error))?;
     console.out.write_all(b"\n")?;
     let table = get::devices(&devices, false);
     let table = table.render(console.screen.columns, console.screen.colour);
     console.out.write_all(table.as_bytes())?;
-    console
-        .out
-        .write_all(tries(&folder, temporary && !arguments.keep).as_bytes())?;
+    console.out.write_all(tries(&folder, goes).as_bytes())?;
     console.out.flush()?;
     signals.next().await;
     console.say("stopping");
     demo.stop().await;
-    if temporary && !arguments.keep {
+    if goes {
         std::fs::remove_dir_all(&folder).map_err(|error| refused(&error))?;
     } else {
         console.say(&format!("everything is in {}", folder.display()));
     }
     Ok(Exit::ALL)
+}
+
+/// A name for this program, for shells that would not find it: `cargo run` puts it into no folder of
+/// theirs.
+fn alias() -> String {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| folder.join("regatta").is_file());
+    match std::env::current_exe() {
+        Ok(program) if !found => format!("alias regatta='{}'\n  ", program.display()),
+        _ => String::new(),
+    }
 }
 
 /// What to try, ready to be pasted.
@@ -82,7 +103,7 @@ fn tries(folder: &Path, goes: bool) -> String {
     };
     format!(
         "\nThe fleet runs until Ctrl-C; all of its files are in {folder},\n{fate}. In another terminal:\n\n  \
-         export REGATTA_STATE_DIR={manager}\n  \
+         {alias}export REGATTA_STATE_DIR={manager}\n  \
          regatta status\n  \
          regatta get devices -l site=osaka -o wide\n  \
          regatta ping amr-01\n  \
@@ -92,6 +113,7 @@ fn tries(folder: &Path, goes: bool) -> String {
          regatta revoke amr-02 --reason stolen\n\n\
          What its nodes say: tail -f {log}\n",
         folder = folder.display(),
+        alias = alias(),
         manager = folder.join("m1").display(),
         log = folder.join("demo.log").display(),
     )

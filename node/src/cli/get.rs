@@ -1,5 +1,7 @@
 //! `regatta get`: lists of devices, managers, invites and requests.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, ValueEnum};
 
 use super::console::{Console, Done, Failure};
@@ -7,7 +9,9 @@ use super::output::table::{Cell, Table, cut, whole};
 use super::output::{self, Format, words};
 use super::place::Place;
 use super::watch;
-use crate::control::api::{Device, Invite, InviteState, Manager, ManagerRequest, ManagerState};
+use crate::control::api::{
+    Device, DeviceState, Invite, InviteState, Manager, ManagerRequest, ManagerState,
+};
 
 /// What was typed.
 #[derive(Args, Debug)]
@@ -53,6 +57,7 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
         output: format,
         watch,
     } = arguments;
+    let watch = (watch, format);
     let selector = selector.as_deref();
     if selector.is_some() && what != What::Devices {
         return Err(Failure::usage(
@@ -64,7 +69,13 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     match what {
         What::Devices => {
             let show = |console: &mut Console<'_>, found: &Vec<Device>| {
-                output::show(console, format, found, |found| devices(found, wide))
+                output::show(console, format, found, |found| devices(found, wide))?;
+                match summary(found) {
+                    Some(line) if format.is_table() && console.screen.columns.is_some() => {
+                        writeln!(console.out, "{line}")
+                    }
+                    _ => Ok(()),
+                }
             };
             watch::shown(
                 console,
@@ -93,6 +104,21 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
             watch::shown(console, watch, async || client.requests().await, show).await
         }
     }
+}
+
+/// How many are in which state, where a table is longer than a screen: `412 devices: 398 ready, …`.
+fn summary(found: &[Device]) -> Option<String> {
+    const SCREEN: usize = 20;
+    let mut counts: BTreeMap<DeviceState, usize> = BTreeMap::new();
+    for device in found {
+        *counts.entry(device.state).or_default() += 1;
+    }
+    let counts = counts.iter();
+    let counts: Vec<String> = counts
+        .map(|(state, count)| format!("{count} {}", state.word()))
+        .collect();
+    let line = || format!("{} devices: {}", found.len(), counts.join(", "));
+    (found.len() > SCREEN).then(line)
 }
 
 pub(super) fn devices(found: &[Device], wide: bool) -> Table {
@@ -226,7 +252,7 @@ fn requests(found: &[ManagerRequest]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::api::{DeviceState, Heard, Papers, Role};
+    use crate::control::api::{Heard, Papers, Role};
 
     fn device(name: &str, state: DeviceState, last_heard_ms: Option<u64>) -> Device {
         Device {
@@ -263,6 +289,16 @@ edge-1  pending  site=osaka  m1,m2  never
             "{wide}"
         );
         assert_eq!(devices(&[], false).render(None, false), "no devices\n");
+    }
+
+    #[test]
+    fn a_long_list_ends_with_its_sum() {
+        let few: Vec<Device> = vec![device("amr-07", DeviceState::Ready, None)];
+        assert_eq!(summary(&few), None);
+        let mut many = vec![device("amr", DeviceState::Ready, None); 30];
+        many.push(device("edge", DeviceState::Stopped, None));
+        let expect = "31 devices: 30 ready, 1 stopped";
+        assert_eq!(summary(&many).as_deref(), Some(expect));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     let root_key = arguments.root_key;
     let root_key = root_key.unwrap_or_else(|| PathBuf::from(format!("{fleet}-root.key")));
     let folder = StateFolder::at(&place.state_dir);
+    // Named in full: it is to be found again, and carried away.
+    let root_key = std::path::absolute(&root_key).unwrap_or(root_key);
     let ask = FoundAsk {
         fleet: fleet.clone(),
         node: node.clone(),

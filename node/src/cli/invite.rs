@@ -10,6 +10,7 @@ use super::place::Place;
 use super::{root, span, targets};
 use crate::control::api::{InviteAsk, InviteGiven, Labels, one_line};
 use crate::exit::Exit;
+use crate::folder::write_secret;
 
 /// What was typed.
 #[derive(Args, Debug)]
@@ -34,14 +35,33 @@ pub struct Arguments {
 }
 
 /// How an invite is shown.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Shown {
+    /// Write the token into a new file instead of showing it, for `regatta join @FILE`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["output", "qr"])]
+    to: Option<PathBuf>,
     /// How to show it; -o json has the token under `invite`
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
     /// Draw the QR code also where it does not fit, or into a pipe
     #[arg(long)]
     qr: bool,
+}
+
+impl Shown {
+    /// A token that could be written nowhere would be lost: this is asked before it is made.
+    ///
+    /// # Errors
+    /// When the file is there already.
+    pub fn check(&self) -> Result<(), Failure> {
+        match &self.to {
+            Some(path) if path.symlink_metadata().is_ok() => Err(Failure::refused(format!(
+                "{} is there already; move it away, or name another file",
+                path.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Makes it and shows it.
@@ -62,6 +82,7 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
         uses,
         ttl_ms: ttl,
     };
+    shown.check()?;
     let client = place.client();
     let given = if manager {
         let fleet = client.fleet().await?;
@@ -80,14 +101,29 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     } else {
         client.invite(&ask).await?
     };
-    show(&given, shown, console)
+    show(&given, &shown, console)
 }
 
 /// Shows a new invite.
 ///
 /// # Errors
-/// When the output cannot be written.
-pub fn show(given: &InviteGiven, shown: Shown, console: &mut Console<'_>) -> Done {
+/// When the output, or the file, cannot be written.
+pub fn show(given: &InviteGiven, shown: &Shown, console: &mut Console<'_>) -> Done {
+    if let Some(path) = &shown.to {
+        let token = format!("{}\n", one_line(&given.invite));
+        let written = write_secret(path, token.as_bytes());
+        written.map_err(|error| Failure::refused(error.to_string()))?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        writeln!(
+            console.out,
+            "{}\n\nIt is in {}. Carry it there, then:  regatta join @{name}\n\
+             Whoever has this file can join. To stop it: regatta revoke {}",
+            one_line(&head(given)),
+            path.display(),
+            one_line(&given.id)
+        )?;
+        return Ok(Exit::ALL);
+    }
     match shown.output {
         Format::Json => output::json(console.out, given)?,
         Format::Yaml => output::yaml(console.out, given)?,
@@ -111,7 +147,8 @@ pub fn show(given: &InviteGiven, shown: Shown, console: &mut Console<'_>) -> Don
     Ok(Exit::ALL)
 }
 
-fn text(given: &InviteGiven) -> String {
+/// What it is for, in one line.
+fn head(given: &InviteGiven) -> String {
     let whom = if given.for_manager {
         "a manager"
     } else {
@@ -121,20 +158,23 @@ fn text(given: &InviteGiven) -> String {
         true => String::new(),
         false => format!(", with {}", words::labels(&given.labels, None)),
     };
-    let head = format!(
+    format!(
         "invite {} to {} for {whom}{labels}: {}, until {} ({})",
         given.id,
         given.fleet,
         words::counted(given.uses, "use"),
         given.expires,
         targets::copies(&given.saved)
-    );
+    )
+}
+
+fn text(given: &InviteGiven) -> String {
     format!(
         "{}\n\n{}\n\n\
          On the device, paste it when asked, so that it stays out of the process list:\n  \
          regatta join -\n\
          Whoever has this text can join. To stop it: regatta revoke {}\n",
-        one_line(&head),
+        one_line(&head(given)),
         one_line(&given.invite),
         one_line(&given.id)
     )

@@ -1,6 +1,7 @@
 //! `regatta label`: sets and removes labels of devices.
 
 use clap::Args;
+use regatta_protocol::codec::Name;
 
 use super::console::{Console, Done, Failure};
 use super::place::Place;
@@ -40,6 +41,16 @@ fn parsed(words: Vec<String>, selected: bool) -> Result<(Vec<String>, LabelAsk),
     let names_end = names_end.unwrap_or(words.len());
     let mut ask = LabelAsk::default();
     for word in &words[names_end..] {
+        let key = word
+            .split_once('=')
+            .map_or(word.trim_end_matches('-'), |(key, _)| key);
+        let value = word.split_once('=').map(|(_, value)| value);
+        for part in std::iter::once(key)
+            .chain(value)
+            .filter(|it| !it.is_empty())
+        {
+            Name::new(part).map_err(|error| Failure::usage(format!("{word:?}: {error}")))?;
+        }
         if let Some((key, value)) = word.split_once('=') {
             if key.is_empty() {
                 return Err(Failure::usage(format!("{word:?} has no key before '='")));

@@ -64,7 +64,11 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
                 return Err(problem.into());
             }
             failed += 1;
-            console.say(&format!("{name}: {problem}"));
+            let named = problem.error.starts_with(name);
+            console.say(&match named {
+                true => problem.error,
+                false => format!("{name}: {problem}"),
+            });
         }
     }
     Ok(targets::exit(failed, arguments.names.len()))

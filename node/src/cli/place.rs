@@ -6,21 +6,24 @@ use clap::Args;
 use regatta_protocol::codec::Name;
 
 use super::console::Failure;
-use crate::control::client::{Client, SOCKET_NAME, STATE_DIR};
+use crate::control::client::{Client, SOCKET_NAME};
+use crate::folder::{SYSTEM_STATE_DIR, StateFolder, default_state_dir};
 use crate::machine;
 use crate::settings::{self, Flags, Settings};
 
 /// Options that every command has.
 #[derive(Args, Clone, Debug)]
 pub struct Place {
-    /// The node's state folder
+    /// The node's state folder [default: /var/lib/regatta for root, for others
+    /// $XDG_STATE_HOME/regatta or ~/.local/state/regatta]
     #[arg(
         long,
         global = true,
         value_name = "DIR",
         env = "REGATTA_STATE_DIR",
         hide_env_values = true,
-        default_value = STATE_DIR,
+        default_value_os_t = default_state_dir(),
+        hide_default_value = true,
         help_heading = "Which node"
     )]
     pub state_dir: PathBuf,
@@ -50,6 +53,20 @@ impl Place {
         crate::control::client::hint(&self.state_dir)
     }
 
+    /// Where the state folder was named, as `regatta settings` shows it.
+    #[must_use]
+    pub fn whence(&self) -> &'static str {
+        const VARIABLE: &str = "REGATTA_STATE_DIR";
+        let named = std::env::var_os(VARIABLE).map(PathBuf::from);
+        if named.as_ref() == Some(&self.state_dir) {
+            VARIABLE
+        } else if self.state_dir == default_state_dir() {
+            "default"
+        } else {
+            "--state-dir"
+        }
+    }
+
     /// The settings of the state folder, for commands that work on files.
     ///
     /// # Errors
@@ -75,6 +92,16 @@ impl Place {
     /// Asks that node.
     #[must_use]
     pub fn client(&self) -> Client {
+        let system = PathBuf::from(SYSTEM_STATE_DIR);
+        let socket = system.join(SOCKET_NAME);
+        // Who has no node at home and may see the machine's means that one.
+        if self.control_socket.is_none()
+            && self.state_dir == default_state_dir()
+            && !StateFolder::at(&self.state_dir).is_taken()
+            && socket.exists()
+        {
+            return Client::new(socket, system);
+        }
         Client::new(self.socket(), self.state_dir.clone())
     }
 }

@@ -31,6 +31,7 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
         uses: 1,
         ttl_ms: arguments.ttl,
     };
+    arguments.shown.check()?;
     let given = place.client().replace(&arguments.name, &ask).await?;
-    invite::show(&given, arguments.shown, console)
+    invite::show(&given, &arguments.shown, console)
 }

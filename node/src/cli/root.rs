@@ -22,7 +22,9 @@ use regatta_protocol::trust::verdict::Verdict;
 use super::console::{Console, Done, Failure};
 use super::place::Place;
 use super::{targets, token};
-use crate::control::api::{FleetInfo, InviteAsk, Moment, SignedInviteText, StatementText, moment};
+use crate::control::api::{
+    FleetInfo, InviteAsk, Manager, ManagerState, Moment, SignedInviteText, StatementText, moment,
+};
 use crate::control::client::Client;
 use crate::exit::Exit;
 use crate::machine;
@@ -197,7 +199,7 @@ async fn bring(
         }
         None => {
             let saved = client.statement(&text).await?;
-            writeln!(console.out, "{} ({})", saved.what, targets::copies(&saved))?;
+            targets::said(console, &saved)?;
         }
     }
     Ok(())
@@ -260,6 +262,20 @@ async fn stop_managers(
     let (_, document, id) = root_of(fleet)?;
     let keys = RootKey::read_all(&revoke.root_key).map_err(wrong)?;
     let signers = signers(&document, &keys).map_err(wrong)?;
+    let known = client.managers().await?;
+    let good = known.iter().filter(|it| it.state == ManagerState::Good);
+    let named = |it: &Manager| {
+        revoke
+            .managers
+            .iter()
+            .any(|text| *text == it.name || *text == it.id)
+    };
+    if good.into_iter().all(named) {
+        return Err(wrong(
+            "no manager would be left, and nobody could join any more: add another one first, by \
+             `regatta invite --manager`",
+        ));
+    }
     for name in &revoke.managers {
         let subject = fleet
             .managers

@@ -45,22 +45,27 @@ pub fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>) -> Do
         ));
     }
     match arguments.output {
-        Format::Json => output::json(console.out, &data(&origins))?,
-        Format::Yaml => output::yaml(console.out, &data(&origins))?,
+        Format::Json => output::json(console.out, &data(&origins, place))?,
+        Format::Yaml => output::yaml(console.out, &data(&origins, place))?,
         Format::Table | Format::Wide => {
             let columns = console
                 .screen
                 .columns
                 .filter(|_| arguments.output == Format::Table);
-            let text = table(&origins).render(columns, false);
+            let text = table(&origins, place).render(columns, false);
             console.out.write_all(text.as_bytes())?;
         }
     }
     Ok(Exit::ALL)
 }
 
-fn table(origins: &Origins) -> Table {
+fn table(origins: &Origins, place: &Place) -> Table {
     let mut table = Table::new(vec![whole("KEY"), cut("VALUE"), cut("FROM")], "no settings");
+    table.push(vec![
+        "state_dir".into(),
+        place.state_dir.to_string_lossy().into_owned().into(),
+        place.whence().into(),
+    ]);
     for (key, origin) in origins.each() {
         let value = match &origin.value {
             Value::Text(text) => super::output::words::or_dash(text),
@@ -75,7 +80,7 @@ fn table(origins: &Origins) -> Table {
     table
 }
 
-fn data(origins: &Origins) -> Vec<Json> {
+fn data(origins: &Origins, place: &Place) -> Vec<Json> {
     let one = |(key, origin): (&str, &settings::Origin)| {
         let variable = settings::keys::find(key).and_then(settings::keys::variable);
         let kind = match origin.source {
@@ -92,7 +97,21 @@ fn data(origins: &Origins) -> Vec<Json> {
             "environment": variable,
         })
     };
-    origins.each().map(one).collect()
+    let from = place.whence();
+    // No key of a file: the file lies in it.
+    let folder = json!({
+        "key": "state_dir",
+        "value": place.state_dir,
+        "source": match from {
+            "default" => "default",
+            "--state-dir" => "flag",
+            _ => "environment",
+        },
+        "from": from,
+        "environment": "REGATTA_STATE_DIR",
+    });
+    let rest = origins.each().map(one);
+    std::iter::once(folder).chain(rest).collect()
 }
 
 fn as_json(value: &Value) -> Json {

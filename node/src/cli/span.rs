@@ -8,8 +8,8 @@ use std::time::Duration;
 /// When it is none, or nothing.
 pub fn parse(text: &str) -> Result<u64, String> {
     let wrong = |error: String| format!("{error}; write it as 90s, 30m, 24h or 7d");
-    let read: Duration =
-        humantime::parse_duration(text).map_err(|error| wrong(error.to_string()))?;
+    let read: Duration = humantime::parse_duration(text)
+        .map_err(|_| wrong("that is no length of time".to_owned()))?;
     let ms = u64::try_from(read.as_millis()).map_err(|_| wrong("too long".to_owned()))?;
     if ms == 0 {
         return Err(wrong("that is no time at all".to_owned()));

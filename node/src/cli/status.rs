@@ -6,7 +6,7 @@ use super::console::{Console, Done};
 use super::output::{self, Format, words};
 use super::place::Place;
 use super::watch;
-use crate::control::api::{Status, one_line};
+use crate::control::api::{Role, Status, one_line};
 
 /// What was typed.
 #[derive(Args, Debug)]
@@ -28,7 +28,7 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     let ask = async || client.status().await;
     watch::shown(
         console,
-        arguments.watch,
+        (arguments.watch, arguments.output),
         ask,
         |console, status| match arguments.output {
             Format::Json => output::json(console.out, status),
@@ -38,6 +38,9 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     )
     .await
 }
+
+/// Agents know of no devices, so that line is put in for managers.
+const DEVICES_AFTER: usize = 6;
 
 /// The status for a person.
 fn text(status: &Status) -> String {
@@ -60,8 +63,9 @@ fn text(status: &Status) -> String {
     };
     let mut lines = vec![
         format!(
-            "{} is a {} of {}, up {}",
+            "{} is {} {} of {}, up {}",
             node.name,
+            node.role.article(),
             node.role,
             fleet.name,
             words::span(status.uptime_ms)
@@ -78,10 +82,6 @@ fn text(status: &Status) -> String {
             words::counted(reach.links, "link")
         ),
         format!(
-            "  devices    {} ready, {} unreachable, {} unknown",
-            devices.ready, devices.unreachable, devices.unknown
-        ),
-        format!(
             "  ledgers    {} entries, digest {}",
             status.ledgers.entries, status.ledgers.digest
         ),
@@ -91,6 +91,13 @@ fn text(status: &Status) -> String {
             words::size(disk.free)
         ),
     ];
+    if node.role == Role::Manager {
+        let line = format!(
+            "  devices    {} ready, {} unreachable, {} unknown",
+            devices.ready, devices.unreachable, devices.unknown
+        );
+        lines.insert(DEVICES_AFTER, line);
+    }
     for (index, address) in status.addresses.iter().enumerate() {
         let heading = if index == 0 { "addresses" } else { "" };
         lines.push(format!("  {heading:<9}  {address}"));
@@ -107,9 +114,7 @@ fn text(status: &Status) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::api::{
-        DeviceCounts, Disk, FleetName, Ledgers, NodeName, Reach, Role, Time,
-    };
+    use crate::control::api::{DeviceCounts, Disk, FleetName, Ledgers, NodeName, Reach, Time};
 
     #[test]
     fn a_status_is_read_in_one_look() {

@@ -115,7 +115,10 @@ pub fn exit(failed: usize, all: usize) -> Exit {
 /// When it cannot be written.
 pub fn said(console: &mut Console<'_>, saved: &Saved) -> std::io::Result<()> {
     let what = crate::control::api::one_line(&saved.what);
-    writeln!(console.out, "{what} ({})", copies(saved))
+    match saved.saved {
+        true => writeln!(console.out, "{what} ({})", copies(saved)),
+        false => writeln!(console.out, "{what}"),
+    }
 }
 
 /// Where something was saved.
@@ -123,7 +126,7 @@ pub fn said(console: &mut Console<'_>, saved: &Saved) -> std::io::Result<()> {
 pub fn copies(saved: &Saved) -> String {
     match saved.saved {
         true => format!("saved, on {} of {} managers", saved.copies, saved.managers),
-        false => "not saved yet".to_owned(),
+        false => "nothing had to be saved".to_owned(),
     }
 }
 

@@ -8,10 +8,11 @@ use clap::{ArgAction, Args};
 use regatta_actors::supervisor::Ended;
 use regatta_protocol::trust::certificate::Rank;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::Instant;
 
 use super::console::{Console, Done, Failure};
 use super::place::Place;
-use crate::control::api::Role;
+use crate::control::api::{Role, Status};
 use crate::exit::Exit;
 use crate::folder::{FolderError, StateFolder};
 use crate::log;
@@ -21,6 +22,11 @@ use crate::systemd::Systemd;
 
 /// How often it is looked whether the actors run, where systemd does not say.
 const WATCH_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a node that starts waits for a manager before it is ready without.
+const SETTLE_WITHIN: Duration = Duration::from_secs(3);
+/// Between two looks; what has not changed meanwhile is taken for all there is.
+const SETTLE_EVERY: Duration = Duration::from_millis(200);
 
 /// What was typed.
 #[derive(Args, Debug)]
@@ -121,11 +127,11 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     };
     if let Some(asked) = arguments.role.filter(|asked| *asked != role) {
         return Err(Failure::refused(format!(
-            "the certificate of {} makes it a{} {role}, not a{} {asked}; what a node is, its certificate \
+            "the certificate of {} makes it {} {role}, not {} {asked}; what a node is, its certificate \
              says",
             member.certificate.name,
-            article(role),
-            article(asked),
+            role.article(),
+            asked.article(),
         )));
     }
     log::start(&settings.log).map_err(|error| Failure::new(Exit::BUG, error.to_string()))?;
@@ -139,10 +145,27 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     serve(node, role, signals, place, console).await
 }
 
-fn article(role: Role) -> &'static str {
-    match role {
-        Role::Manager => "",
-        Role::Agent => "n",
+/// Waits, for a moment, until the node listens and has heard from a manager what it missed: who asks
+/// it as soon as it is ready is not to be told that there are no devices.
+async fn settled(node: &Node) -> Option<Status> {
+    let began = Instant::now();
+    let mut last: Option<Status> = None;
+    loop {
+        let status = node.desk().await?.status().await.ok();
+        if let Some(status) = &status {
+            let entries = last.as_ref().map(|last| last.ledgers.entries);
+            let still = entries == Some(status.ledgers.entries) && status.ledgers.entries > 0;
+            let alone = status.reach.managers_known == 0;
+            let met = status.reach.managers > 0 && (still || status.node.role == Role::Agent);
+            if !status.addresses.is_empty() && (alone || met) {
+                return Some(status.clone());
+            }
+        }
+        if began.elapsed() > SETTLE_WITHIN {
+            return status;
+        }
+        last = status;
+        tokio::time::sleep(SETTLE_EVERY).await;
     }
 }
 
@@ -156,26 +179,26 @@ async fn serve(
 ) -> Done {
     let systemd = Systemd::from_environment();
     let (name, fleet) = (&node.member.certificate.name, &node.member.fleet_name);
-    // Asked once: then the ledger, membership and the store have answered.
-    let addresses = match node.desk().await {
-        Some(desk) => desk.status().await.map(|status| status.addresses),
-        None => Ok(Vec::new()),
-    };
+    let addresses = settled(&node).await.map(|status| status.addresses);
     let listen = node.listening.listen.iter().map(ToString::to_string);
-    let addresses = addresses.ok().filter(|known| !known.is_empty());
+    let addresses = addresses.filter(|known| !known.is_empty());
     let addresses = addresses.unwrap_or_else(|| listen.collect());
-    let ready = format!(
-        "ready: {name}, {role} of {fleet}, at {}",
-        addresses.join(" ")
-    );
+    let first = addresses.first().map_or("no address", String::as_str);
+    let more = match addresses.len().saturating_sub(1) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let ready = format!("ready: {name}, {role} of {fleet}, at {first}{more}");
     // Whoever waits for it reads one line from standard output.
     writeln!(console.out, "{ready}")?;
     console.out.flush()?;
     systemd.ready(&ready);
-    console.say(&format!(
-        "control socket {}; Ctrl-C ends it",
-        place.socket().display()
-    ));
+    if console.screen.columns.is_some() {
+        let hint = place.hint();
+        console.say(&format!(
+            "Ctrl-C stops it; in another terminal: regatta status{hint}"
+        ));
+    }
     let watchdog = systemd.watchdog().unwrap_or(WATCH_EVERY);
     let mut beats = tokio::time::interval(watchdog);
     let ended = loop {

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use super::console::{Console, Done, Screen};
+use super::output::Format;
 use crate::control::client::ClientError;
 use crate::exit::Exit;
 
@@ -18,7 +19,7 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 /// When the node does not answer, or the output cannot be written.
 pub async fn shown<T: PartialEq>(
     console: &mut Console<'_>,
-    watch: bool,
+    (watch, format): (bool, Format),
     ask: impl AsyncFn() -> Result<T, ClientError>,
     show: impl Fn(&mut Console<'_>, &T) -> io::Result<()>,
 ) -> Done {
@@ -37,6 +38,10 @@ pub async fn shown<T: PartialEq>(
             )?;
             if watch && console.screen.columns.is_some() {
                 console.out.write_all(CLEAR.as_bytes())?;
+            }
+            if watch && format == Format::Yaml {
+                // Each answer is a document of its own.
+                console.out.write_all(b"---\n")?;
             }
             console.out.write_all(&text)?;
             console.out.flush()?;

@@ -25,6 +25,7 @@ use super::api::{
 };
 use super::server::ANSWER_MS_MAX;
 use crate::exit::Exit;
+use crate::folder::default_state_dir;
 
 /// The most bytes of an answer: a list of a hundred thousand devices has less.
 pub const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
@@ -55,9 +56,9 @@ pub enum ClientError {
     },
     /// The caller may not open the socket.
     #[error(
-        "you may not use the control socket {}: become a member of the unix group {group}, or use \
-         sudo",
-        socket.display()
+        "you may not use the control socket {}: {}use sudo",
+        socket.display(),
+        membership(group)
     )]
     NoRights {
         /// The socket.
@@ -97,14 +98,12 @@ impl ClientError {
     }
 }
 
-/// The state folder where none is given.
-pub const STATE_DIR: &str = "/var/lib/regatta";
 /// The socket's name in the state folder.
 pub const SOCKET_NAME: &str = "control.sock";
 
 /// ` --state-dir X`, where that has to be typed.
 pub(crate) fn hint(state: &Path) -> String {
-    if state == Path::new(STATE_DIR) {
+    if state == default_state_dir() {
         return String::new();
     }
     format!(" --state-dir {}", state.display())
@@ -226,6 +225,14 @@ impl Client {
             },
             _ => self.broken(error),
         }
+    }
+}
+
+/// Nobody should become a member of root's group for this.
+fn membership(group: &str) -> String {
+    match group {
+        "root" => String::new(),
+        group => format!("become a member of the unix group {group}, or "),
     }
 }
 

@@ -6,7 +6,7 @@ use regatta_protocol::trust::enrolment::change::GivenInvite;
 use tokio::sync::oneshot;
 
 use super::names::{label_map, name_of, names};
-use super::{Desk, problem, saved};
+use super::{Desk, note, problem, saved};
 use crate::control::api::{
     InviteAsk, InviteGiven, LabelAsk, Problem, RevokeAsk, Saved, SignedInviteText, moment,
 };
@@ -32,8 +32,7 @@ impl Desk {
     pub async fn invite(&self, caller: &Caller, ask: InviteAsk) -> Result<InviteGiven, Problem> {
         let given = acts::invite(self.handles()?, to_give(ask)).await;
         let given = given.map_err(problem)?;
-        tracing::info!(%caller, "an invite was given");
-        self.given(given).await
+        self.given(caller, given, "devices").await
     }
 
     /// Makes an invite for new hardware that takes a device's place.
@@ -48,11 +47,16 @@ impl Desk {
     ) -> Result<InviteGiven, Problem> {
         let given = acts::replace(self.handles()?, name.to_owned(), to_give(ask)).await;
         let given = given.map_err(problem)?;
-        tracing::info!(%caller, device = name, "an invite to replace a device was given");
-        self.given(given).await
+        self.given(caller, given, &format!("the hardware that replaces {name}"))
+            .await
     }
 
-    async fn given(&self, given: acts::Saved<Given>) -> Result<InviteGiven, Problem> {
+    async fn given(
+        &self,
+        caller: &Caller,
+        given: acts::Saved<Given>,
+        whom: &str,
+    ) -> Result<InviteGiven, Problem> {
         let fleet = look(self.handles()?, |view| {
             let roots = view.replica.holdings().record().roots();
             roots.current().name.to_string()
@@ -64,6 +68,10 @@ impl Desk {
             terms,
             invite,
         } = given.gives;
+        note(
+            caller,
+            &format!("invite {} for {whom} was given", invite.id().0),
+        );
         Ok(InviteGiven {
             invite: token.to_text().to_string(),
             id: invite.id().0.to_string(),
@@ -89,8 +97,8 @@ impl Desk {
             .map_err(|error| Problem::usage(error.to_string()))?;
         let written = acts::record_invite(self.handles()?, given.invite).await;
         let written = written.map_err(problem)?;
-        tracing::info!(%caller, "an invite of the root was written down");
-        let what = "the invite is written down".to_owned();
+        let what = "the root's invite is written down".to_owned();
+        note(caller, &what);
         Ok(saved(&written, self.manager_count().await?, what))
     }
 
@@ -109,15 +117,16 @@ impl Desk {
             return Err(Problem::usage(why));
         }
         let device = name.to_owned();
+        let changes = changed(&ask);
         let written = acts::relabel(self.handles()?, device, ask.set, ask.remove).await;
         let written = written.map_err(problem)?;
         let name = &written.gives.name;
-        tracing::info!(%caller, device = %name, "a device was labelled");
         let what = if written.entries.is_empty() {
             format!("{name} has these labels already")
         } else {
             format!("{name} is labelled")
         };
+        note(caller, &format!("{what}: {changes}"));
         Ok(saved(&written, self.manager_count().await?, what))
     }
 
@@ -142,19 +151,19 @@ impl Desk {
                 }
                 let stopped = acts::stop_invite(handles, name.to_owned(), reason).await;
                 let stopped = stopped.map_err(problem)?;
-                tracing::info!(%caller, invite = %stopped.gives, "an invite was stopped");
                 let what = format!("invite {} is stopped", &stopped.gives[..8]);
+                note(caller, &what);
                 return Ok(saved(&stopped, self.manager_count().await?, what));
             }
             written => written.map_err(problem)?,
         };
         let name = &written.gives.name;
-        tracing::info!(%caller, device = %name, "a device was stopped");
         let what = if written.entries.is_empty() {
             format!("{name} was stopped before")
         } else {
             format!("{name} is stopped")
         };
+        note(caller, &what);
         Ok(saved(&written, self.manager_count().await?, what))
     }
 
@@ -166,8 +175,12 @@ impl Desk {
         let written = acts::forget(self.handles()?, name.to_owned()).await;
         let written = written.map_err(problem)?;
         let name = &written.gives.name;
-        tracing::info!(%caller, device = %name, "a device was forgotten");
-        let what = format!("{name} is stopped and forgotten; its name is free");
+        let what = if written.entries.is_empty() {
+            format!("{name} was forgotten before")
+        } else {
+            format!("{name} is stopped and forgotten; its name is free")
+        };
+        note(caller, &what);
         Ok(saved(&written, self.manager_count().await?, what))
     }
 
@@ -199,10 +212,11 @@ impl Desk {
             }
             None => self.renew_own().await?,
         };
-        tracing::info!(%caller, what, "a renewal was asked for");
+        note(caller, &what);
+        // A certificate is shown by whom it is for; no ledger has it.
         Ok(Saved {
-            saved: true,
-            copies: 1,
+            saved: false,
+            copies: 0,
             managers: u32::try_from(self.manager_count().await?).unwrap_or(u32::MAX),
             what,
         })
@@ -228,6 +242,13 @@ impl Desk {
         let name = name.await.map_err(problem)?;
         Ok(format!("{name} was asked for a new certificate"))
     }
+}
+
+/// `site=kyoto,dock-`.
+fn changed(ask: &LabelAsk) -> String {
+    let set = ask.set.iter().map(|(key, value)| format!("{key}={value}"));
+    let removed = ask.remove.iter().map(|key| format!("{key}-"));
+    set.chain(removed).collect::<Vec<_>>().join(",")
 }
 
 fn to_give(ask: InviteAsk) -> acts::InviteAsk {

@@ -37,7 +37,7 @@ fn only_managers(view: &LedgerView<'_>) -> Result<(), Problem> {
     if view.papers.is_manager() {
         return Ok(());
     }
-    let why = "this node is an agent and knows no others; ask a manager (`regatta status` names its homes)";
+    let why = "this node is an agent and knows no devices; ask a manager, `regatta get managers` lists them";
     Err(Problem::refused(why))
 }
 
@@ -164,7 +164,7 @@ impl Desk {
     pub async fn devices(&self, selector: Option<&str>) -> Result<Vec<Device>, Problem> {
         let handles = self.handles()?;
         let parsed = selector.unwrap_or_default().parse::<Selector>();
-        let selector = parsed.map_err(|error| Problem::usage(format!("selector: {error}")))?;
+        let selector = parsed.map_err(|error| Problem::usage(error.to_string()))?;
         let listed = look(handles, move |view| listed(view, &selector));
         let Listed { devices, names } = listed.await.map_err(problem)??;
         let listed = look_around(handles, move |view| {

@@ -9,7 +9,7 @@ use regatta_protocol::ledger::entry::{EntryKind, LedgerKind};
 use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::prng::Prng;
-use regatta_protocol::selector::{Labels, Selector};
+use regatta_protocol::selector::{Labels, Selector, SelectorError};
 use regatta_protocol::trust::certificate::{
     Capability, Certificate, Grant, Issuer, NodeKeys, Rank, SignedCertificate, Window,
 };
@@ -17,7 +17,7 @@ use regatta_protocol::trust::enrolment::Enrolment;
 use regatta_protocol::trust::founding::EARLY_MS;
 use regatta_protocol::trust::verdict::InviteId;
 
-use super::{Desk, problem, saved};
+use super::{Desk, note, problem, saved};
 use crate::control::api::{GrantAsk, Granted, Problem, moment};
 use crate::control::server::Caller;
 use crate::text::to_text;
@@ -34,14 +34,15 @@ fn wanted(ask: &GrantAsk) -> Result<Wanted, Problem> {
     let usage =
         |what: &str, error: &dyn std::fmt::Display| Problem::usage(format!("{what}: {error}"));
     let name = Name::new(&ask.to).map_err(|error| usage("the operator's name", &error))?;
-    let key: Hash = ask
-        .key
-        .parse()
-        .map_err(|error| usage("the operator's key", &error))?;
+    let key: Hash = ask.key.parse().map_err(|_| {
+        let found = ask.key.len();
+        let why = format!("an Ed25519 public key has 64 hexadecimal digits, this has {found}");
+        usage("the operator's key", &why)
+    })?;
     let selector: Selector = ask
         .selector
         .parse()
-        .map_err(|error| usage("selector", &error))?;
+        .map_err(|error: SelectorError| Problem::usage(error.to_string()))?;
     let run_as: Result<Vec<Name>, _> = ask.run_as.iter().map(|user| Name::new(user)).collect();
     let run_as = run_as.map_err(|error| usage("a user to run as", &error))?;
     if ask.capabilities.is_empty() {
@@ -119,8 +120,8 @@ impl Desk {
             Ok((vec![draft], (signed, certificate.window.to)))
         });
         let written = written.await.map_err(problem)?;
-        tracing::info!(%caller, operator = %ask.to, "a certificate was granted");
         let what = format!("{} may {}", ask.to, ask.capabilities.join(", "));
+        note(caller, &what);
         let kept = saved(&written, self.manager_count().await?, what);
         let (signed, until) = &written.gives;
         Ok(Granted {

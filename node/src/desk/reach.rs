@@ -40,6 +40,17 @@ async fn target(handles: &Handles, name: &str) -> Result<Target, Problem> {
             .await
             .ok_or_else(|| problem(error))?,
     };
+    if let Some(enrolled) = target.enrolled.as_ref().filter(|it| !it.is_live()) {
+        let why = if enrolled.replaced_by.is_some() {
+            "new hardware took its place"
+        } else {
+            "it was revoked"
+        };
+        return Err(Problem::refused(format!(
+            "{} is stopped: {why}, and no node answers it any more",
+            target.name
+        )));
+    }
     if target.node == own {
         let why = format!("{} is this node itself", target.name);
         return Err(Problem::refused(why));
@@ -111,6 +122,14 @@ fn micros(rtt: Duration) -> u64 {
 }
 
 impl Desk {
+    /// Whether a probe of this device makes sense at all.
+    ///
+    /// # Errors
+    /// See [`Desk`].
+    pub async fn pings(&self, name: &str) -> Result<(), Problem> {
+        target(self.handles()?, name).await.map(|_| ())
+    }
+
     /// One probe of a device.
     ///
     /// # Errors

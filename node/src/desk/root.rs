@@ -2,15 +2,17 @@
 
 use regatta_actors::acts::{self, look, look_around};
 use regatta_actors::ledger::LedgerView;
+use regatta_protocol::codec;
 use regatta_protocol::ident::Hash;
 use regatta_protocol::trust::certificate::Rank;
 use regatta_protocol::trust::record::Record;
 use regatta_protocol::trust::roll::Roll;
-use regatta_protocol::trust::statement::Statement;
+use regatta_protocol::trust::statement::{SignedOrder, Statement};
 use regatta_protocol::trust::steward::counting_ledgers;
 use regatta_protocol::trust::verdict::{Ruling, Subject, Verdict};
 
-use super::{Desk, problem, saved};
+use super::names::{name_of, names};
+use super::{Desk, note, problem, saved};
 use crate::control::api::{
     FleetInfo, ManagerRequest, ManagerStop, Problem, Saved, StatementText, moment,
 };
@@ -101,6 +103,24 @@ impl Desk {
         requests.await.map_err(problem)
     }
 
+    /// What an order of the root's does, once it is in force.
+    async fn ordered(&self, order: &SignedOrder) -> Result<String, Problem> {
+        let verdict = codec::decode::<Verdict>(&order.bytes);
+        let verdict = verdict.map_err(|error| Problem::usage(error.to_string()))?;
+        let done = match verdict.ruling {
+            Ruling::Stopped => "stopped",
+            Ruling::Good => "let go on",
+        };
+        let whom = match verdict.subject {
+            Subject::Holder { node, .. } => {
+                let name = look(self.handles()?, move |view| name_of(&names(view), &node));
+                name.await.map_err(problem)?
+            }
+            Subject::Invite(invite) => format!("invite {}", invite.0),
+        };
+        Ok(format!("{whom} is {done} by the root"))
+    }
+
     /// Takes something that the root signed.
     ///
     /// # Errors
@@ -114,11 +134,11 @@ impl Desk {
                 Ok(certificate) => format!("{} is a manager", certificate.name),
                 Err(error) => return Err(Problem::usage(error.to_string())),
             },
-            Statement::Order(_) => "the root's order is in force".to_owned(),
+            Statement::Order(order) => self.ordered(order).await?,
         };
         let written = acts::carry(self.handles()?, statement).await;
         let written = written.map_err(problem)?;
-        tracing::info!(%caller, what, "the root spoke");
+        note(caller, &format!("the root spoke: {what}"));
         Ok(saved(&written, self.manager_count().await?, what))
     }
 }

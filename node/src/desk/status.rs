@@ -35,6 +35,7 @@ struct Held {
     managers: BTreeSet<NodeId>,
     devices: BTreeSet<NodeId>,
     warnings: Vec<String>,
+    names: Names,
 }
 
 fn held(view: &LedgerView<'_>) -> Held {
@@ -46,6 +47,7 @@ fn held(view: &LedgerView<'_>) -> Held {
     let devices = roll
         .iter()
         .filter(|it| it.is_live() && it.rank() == Rank::Device);
+    let names = names(view);
     Held {
         node: NodeName {
             name: own.name.to_string(),
@@ -67,7 +69,8 @@ fn held(view: &LedgerView<'_>) -> Held {
         },
         disk_full: view.disk_full,
         devices: devices.map(|it| it.node).collect(),
-        warnings: warnings(view, &names(view)),
+        warnings: warnings(view, &names),
+        names,
         managers,
     }
 }
@@ -80,7 +83,7 @@ pub(super) fn role(certificate: &Certificate) -> Role {
 }
 
 /// What somebody should look at, a line for each.
-pub(super) fn warnings(view: &LedgerView<'_>, names: &Names) -> Vec<String> {
+fn warnings(view: &LedgerView<'_>, names: &Names) -> Vec<String> {
     let mut warnings = Vec::new();
     let reference = view.replica.reference(view.now);
     for notice in view.notices {
@@ -93,6 +96,14 @@ pub(super) fn warnings(view: &LedgerView<'_>, names: &Names) -> Vec<String> {
         });
     }
     let own = &view.papers.certificate;
+    let judgement = view.replica.holdings().judgement();
+    if own.rank == Rank::Manager && judgement.stopped_keys.contains(&own.keys.sign) {
+        let line = "the root has stopped this manager: what it writes counts no more; use another";
+        warnings.push(line.to_owned());
+    } else if judgement.stopped_nodes.contains(&own.node) {
+        let line = "this node was revoked; join anew with a fresh state folder, or switch it off";
+        warnings.push(line.to_owned());
+    }
     if own.rank != Rank::Manager && own.window.to.since(reference) < LATE_DAYS * DAY_MS {
         let end = moment(own.window.to.0);
         warnings.push(format!(
@@ -155,8 +166,9 @@ impl Desk {
         let handles = &node.handles;
         let held = look(handles, held).await.map_err(problem)?;
         let (managers, devices) = (held.managers, held.devices);
-        let own_id = held.node.id.clone();
-        let (reach, counts, addresses) = look_around(handles, move |view| {
+        let (own_id, names) = (held.node.id.clone(), held.names);
+        let mut warnings = held.warnings;
+        let (reach, counts, addresses, refused_by) = look_around(handles, move |view| {
             let homes = view.machine.homes().iter();
             let linked = |node: &NodeId| view.links.contains_key(node);
             let others = managers.iter().filter(|it| it.to_string() != own_id);
@@ -182,10 +194,19 @@ impl Desk {
             };
             let own = view.own.worth_telling();
             let addresses = own.iter().map(ToString::to_string).collect();
-            (reach, counts, addresses)
+            let refused_by = view.refused_by.iter().map(|it| name_of(&names, it));
+            (reach, counts, addresses, refused_by.collect::<Vec<_>>())
         })
         .await
         .map_err(problem)?;
+        if !refused_by.is_empty() {
+            warnings.push(format!(
+                "{} refused this node's certificate; was it revoked? `regatta describe device {}` on \
+                 a manager says",
+                refused_by.join(", "),
+                held.node.name
+            ));
+        }
         let uptime = node.started.elapsed().as_millis();
         Ok(Status {
             node: held.node,
@@ -196,7 +217,7 @@ impl Desk {
             devices: counts,
             ledgers: held.ledgers,
             disk: self.disk(held.disk_full).await?,
-            warnings: held.warnings,
+            warnings,
             addresses,
         })
     }

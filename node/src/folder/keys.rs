@@ -40,7 +40,7 @@ impl StateFolder {
     /// When others may read them, or they are broken.
     pub fn keys(&self) -> Result<Option<Arc<NodeSecrets>>, FolderError> {
         let path = self.keys_path();
-        if !path.exists() {
+        if !self.has(&path)? {
             return Ok(None);
         }
         let text = files::read_secret(&path)?;

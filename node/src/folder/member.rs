@@ -127,7 +127,7 @@ impl StateFolder {
     /// When it has none, or what is there cannot be read.
     pub fn member(&self) -> Result<Membership, FolderError> {
         let path = self.member_path();
-        let (true, Some(secrets)) = (path.exists(), self.keys()?) else {
+        let (true, Some(secrets)) = (self.has(&path)?, self.keys()?) else {
             let path = self.path().to_owned();
             return Err(FolderError::NoMember { path });
         };

@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use crate::clock::utc::Utc;
 use crate::codec::{self, DecodeError, Name};
 use crate::crypto::sign::Context;
 use crate::ident::Serial;
@@ -83,7 +84,7 @@ pub enum Denial {
     #[error(transparent)]
     Issue(#[from] IssueError),
     /// Not valid yet.
-    #[error("certificate of '{name}' is not valid before {from:?}")]
+    #[error("certificate of '{name}' is not valid before {}", Utc(*from))]
     Early {
         /// Its holder.
         name: Name,
@@ -91,7 +92,7 @@ pub enum Denial {
         from: Millis,
     },
     /// Not valid any more.
-    #[error("certificate of '{name}' lapsed at {to:?}; it can be renewed")]
+    #[error("certificate of '{name}' lapsed at {}; it can be renewed", Utc(*to))]
     Lapsed {
         /// Its holder.
         name: Name,

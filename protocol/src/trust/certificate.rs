@@ -295,7 +295,7 @@ impl SignedCertificate {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IssueError {
     /// The rank is not below the issuer's.
-    #[error("a {issuer} cannot sign a certificate for a {subject}; only a higher rank can")]
+    #[error("rank {issuer} cannot sign a certificate for rank {subject}; only a higher rank can")]
     Rank {
         /// The issuer's rank.
         issuer: Rank,
@@ -303,7 +303,9 @@ pub enum IssueError {
         subject: Rank,
     },
     /// The issuer lacks the capability to sign such certificates.
-    #[error("signing a certificate for a {subject} needs {needed}, which the issuer does not have")]
+    #[error(
+        "signing a certificate for rank {subject} needs {needed}, which the issuer does not have"
+    )]
     Capability {
         /// The subject's rank.
         subject: Rank,
@@ -319,7 +321,7 @@ pub enum IssueError {
         selector: String,
     },
     /// It would live too long.
-    #[error("a certificate for a {subject} may be valid for {days_max} days at most")]
+    #[error("a certificate of rank {subject} may be valid for {days_max} days at most")]
     Long {
         /// The subject's rank.
         subject: Rank,

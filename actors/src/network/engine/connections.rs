@@ -196,21 +196,11 @@ impl Engine {
     }
 
     fn unreachable(&mut self, connection: ConnectionId, error: &SwarmDialError) {
-        // libp2p's own words for several errors say none of them.
-        let why = match error {
-            SwarmDialError::Transport(failed) => {
-                let failed = failed.iter();
-                let failed = failed.map(|(address, error)| format!("{address}: {error:?}"));
-                failed.collect::<Vec<_>>().join("; ")
-            }
-            SwarmDialError::Denied { cause } => format!("not now: {cause}"),
-            other => other.to_string(),
-        };
         if let Some(joiner) = self.joins.trying.remove(&connection) {
-            return self.join_at_next(*joiner, why);
+            return self.join_at_next(*joiner, why(error));
         }
         if let Some(peer) = self.connections.dialled.remove(&connection) {
-            self.dial_over(peer, connection, DialError::Unreachable(why));
+            self.dial_over(peer, connection, DialError::Unreachable(why(error)));
         }
     }
 
@@ -295,4 +285,39 @@ impl Engine {
         }
         self.swarm.close_connection(connection);
     }
+}
+
+/// What came of a dial, in one line: where it was tried, and the reasons, each once.
+fn why(error: &SwarmDialError) -> String {
+    let failed = match error {
+        SwarmDialError::Transport(failed) => failed,
+        SwarmDialError::Denied { cause } => return format!("not now: {cause}"),
+        other => return other.to_string(),
+    };
+    let Some((first, _)) = failed.first() else {
+        return error.to_string();
+    };
+    let first = first.to_string();
+    let first = first.split("/p2p/").next().unwrap_or_default();
+    let more = match failed.len() - 1 {
+        0 => String::new(),
+        more => format!(" and {more} more addresses"),
+    };
+    let mut reasons: Vec<String> = Vec::new();
+    for (_, error) in failed {
+        // What libp2p wraps around it says nothing itself.
+        let mut innermost: &dyn std::error::Error = error;
+        while let Some(inner) = innermost.source() {
+            innermost = inner;
+        }
+        let reason = innermost.to_string();
+        if !reason.is_empty() && !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    let because = if reasons.is_empty() { "" } else { ": " };
+    format!(
+        "nobody answers at {first}{more}{because}{}",
+        reasons.join(", ")
+    )
 }

@@ -21,6 +21,17 @@ pub enum Role {
     Agent,
 }
 
+impl Role {
+    /// What goes before it in a sentence.
+    #[must_use]
+    pub const fn article(self) -> &'static str {
+        match self {
+            Self::Manager => "a",
+            Self::Agent => "an",
+        }
+    }
+}
+
 impl fmt::Display for Role {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(match self {

@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use super::access::Caller;
 use super::routes::{Call, Found, Method, Route, find};
 use super::{ANSWER_MS_MAX, BODY_BYTES_MAX, READ_MS_MAX, openapi, prometheus};
-use crate::control::api::{PongLine, Problem};
+use crate::control::api::{PongLine, Problem, ProblemKind};
 use crate::desk::Desk;
 
 const JSON: &str = "application/json";
@@ -103,27 +103,17 @@ where
             body: read(body).await?,
         };
         match route.call {
-            Call::Ping => ask.ping(),
+            Call::Ping => ask.ping().await,
             _ => timed(ask.answer(route)).await,
         }
     };
     let answered = asked.await;
-    if route.method == Method::Post {
-        note(caller, path, &answered);
+    if let (Method::Post, Err(problem), Some(caller)) = (route.method, &answered, caller) {
+        let (uid, pid) = (caller.uid, caller.pid);
+        // What was done the desk says itself, with the names.
+        tracing::info!(user = %caller, uid, pid, path, %problem, "not done for an operator");
     }
     answered.unwrap_or_else(|problem| refusal(&problem))
-}
-
-/// Whoever changes something stands in the log, with what came of it.
-fn note(caller: Option<&Caller>, path: &str, answered: &Result<Answer, Problem>) {
-    let Some(caller) = caller else { return };
-    let (uid, pid) = (caller.uid, caller.pid);
-    match answered {
-        Ok(_) => tracing::info!(user = %caller, uid, pid, path, "an operator's change was made"),
-        Err(problem) => {
-            tracing::info!(user = %caller, uid, pid, path, %problem, "an operator's change was not made");
-        }
-    }
 }
 
 async fn timed(asked: impl Future<Output = Result<Answer, Problem>>) -> Result<Answer, Problem> {
@@ -203,7 +193,7 @@ impl Ask<'_> {
             Call::Forget => json(&desk.forget(self.caller()?, name).await?),
             Call::Replace => json(&desk.replace(self.caller()?, name, self.body()?).await?),
             Call::RenewDevice => json(&desk.renew(self.caller()?, Some(name)).await?),
-            Call::Ping => self.ping(),
+            Call::Ping => self.ping().await,
             Call::Path => json(&desk.path(name).await?),
             Call::Managers => json(&desk.managers().await?),
             Call::Requests => json(&desk.requests().await?),
@@ -253,10 +243,16 @@ impl Ask<'_> {
     }
 
     /// An answer for each probe as it comes. The caller goes, and the stream is dropped with it.
-    fn ping(&self) -> Result<Answer, Problem> {
+    async fn ping(&self) -> Result<Answer, Problem> {
         let count = self.number("count", 1, PROBES_MAX.into(), 1)?;
         let interval = self.number("interval_ms", INTERVAL_MS_MIN, INTERVAL_MS_MAX, 1000)?;
         let interval = Duration::from_millis(interval);
+        if let Err(problem) = self.desk.pings(&self.name).await
+            && problem.kind != ProblemKind::NotReady
+        {
+            // No probe can be answered by whom there is not.
+            return Err(problem);
+        }
         let (desk, name) = (self.desk.clone(), self.name.clone());
         let lines = stream::unfold(1, move |number: u32| {
             let (desk, name) = (desk.clone(), name.clone());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::clock::utc::Utc;
 use crate::codec::{self, Bytes, DecodeError, Name, Wire};
 use crate::crypto::sign::{Sign, Signature, Verify};
 use crate::ident::{FleetId, NodeId, Serial};
@@ -129,7 +130,7 @@ pub enum JoinRefusal {
         whose: &'static str,
     },
     /// Too late.
-    #[error("the invite expired at {not_after:?}; ask for a new one")]
+    #[error("the invite expired at {}; ask for a new one", Utc(*not_after))]
     Expired {
         /// The last moment that it was good.
         not_after: Millis,
@@ -159,7 +160,7 @@ pub enum JoinRefusal {
     #[error("the invite's labels and grants are too long to be shown; ask for one with fewer")]
     Long,
     /// Other devices used it up.
-    #[error("the invite was for {uses} devices and all of them joined; ask for a new one")]
+    #[error("the invite was used up: it was for {uses} to join; ask for a new one")]
     Used {
         /// How many it was for.
         uses: u32,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::clock::utc::Utc;
 use crate::codec::{self, DecodeError, Wire};
 use crate::crypto::sign::{SecretKey, Sign};
 use crate::ident::{FleetId, Hash};
@@ -99,7 +100,7 @@ pub enum TokenError {
     #[error("invite token: its secret does not belong to its invite; make a new one")]
     Secret,
     /// Too late.
-    #[error("invite token: it expired at {not_after:?}; ask for a new one")]
+    #[error("invite token: it expired at {}; ask for a new one", Utc(*not_after))]
     Expired {
         /// The last moment that it was good.
         not_after: Millis,
