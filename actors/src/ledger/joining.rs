@@ -10,6 +10,7 @@ use regatta_protocol::trust::certificate::{
     Certificate, Issuer, KeySignature, Rank, SignedCertificate,
 };
 use regatta_protocol::trust::enrolment::Enrolment;
+use regatta_protocol::trust::enrolment::change::GivenInvite;
 use regatta_protocol::trust::invite::answer::{JoinAnswer, Welcome};
 use regatta_protocol::trust::invite::join::{Admitter, SignedJoin, admit, serial_of};
 use regatta_protocol::trust::statement::Statement;
@@ -23,10 +24,13 @@ enum Outcome {
     /// It is let in, or told why not.
     Answer(JoinAnswer),
     /// It has its certificate, once its enrolment is kept.
-    Certified(SignedCertificate, Option<Enrolment>),
+    Certified(SignedCertificate, Written),
     /// The root has to sign, and its enrolment is to be kept.
-    Waits(JoinAnswer, Option<Enrolment>),
+    Waits(JoinAnswer, Written),
 }
+
+/// What is written before the joiner is answered.
+type Written = (Option<GivenInvite>, Option<Enrolment>);
 
 impl LedgerState {
     /// A stranger asks to join.
@@ -35,10 +39,10 @@ impl LedgerState {
         bytes: &Bytes,
         answer: oneshot::Sender<Bytes>,
     ) -> Result<(), ActorProcessingErr> {
-        let (said, enrolment) = match self.admit(bytes) {
-            Outcome::Answer(said) => (Ok(said), None),
-            Outcome::Waits(said, enrolment) => (Ok(said), enrolment),
-            Outcome::Certified(certificate, enrolment) => (Err(certificate), enrolment),
+        let (said, (given, enrolment)) = match self.admit(bytes) {
+            Outcome::Answer(said) => (Ok(said), (None, None)),
+            Outcome::Waits(said, written) => (Ok(said), written),
+            Outcome::Certified(certificate, written) => (Err(certificate), written),
         };
         let said = match said {
             Ok(said) => said,
@@ -48,6 +52,11 @@ impl LedgerState {
                 JoinAnswer::Admitted(Box::new(welcome))
             }
         };
+        if let Some(given) = given {
+            let content = codec::encode(&given);
+            let draft = Draft::fitting(0, LedgerKind::Managers, EntryKind::INVITE, content);
+            self.write_unasked(draft).await?;
+        }
         match enrolment {
             Some(enrolment) => {
                 let content = codec::encode(&enrolment);
@@ -88,17 +97,18 @@ impl LedgerState {
             Err(refusal) => return refused(refusal.to_string()),
         };
         let certificate = admission.certificate;
+        let written = (admission.given, admission.enrolment);
         if certificate.rank != Rank::Manager {
             tracing::info!(name = %certificate.name, node = %certificate.node, "a device joins");
-            return Outcome::Certified(self.certify(&certificate), admission.enrolment);
+            return Outcome::Certified(self.certify(&certificate), written);
         }
         let serial = serial_of(&certificate);
         if let Some(signed) = self.signed_by_root(&certificate) {
-            return Outcome::Certified(signed, admission.enrolment);
+            return Outcome::Certified(signed, written);
         }
         let name = certificate.name;
         tracing::info!(%name, "a manager waits for the root's signature");
-        Outcome::Waits(JoinAnswer::Waits { name, serial }, admission.enrolment)
+        Outcome::Waits(JoinAnswer::Waits { name, serial }, written)
     }
 
     /// Signs a device's certificate with this manager's key.

@@ -15,6 +15,7 @@ use crate::trust::authority::{self, Denial};
 use crate::trust::certificate::{
     Capability, Certificate, IssueError, Issuer, NodeKeys, Rank, SignedCertificate, Window,
 };
+use crate::trust::enrolment::change::GivenInvite;
 use crate::trust::enrolment::{Enrolment, HeldEnrolment};
 use crate::trust::invite::token::{Token, TokenError};
 use crate::trust::invite::{InviteTerms, SignedInvite, is_use_signed, sign_use};
@@ -103,6 +104,8 @@ pub struct Admission {
     /// The certificate to sign: the admitting manager's where it is a device's, the root's where it
     /// is a manager's, as its issuer says.
     pub certificate: Certificate,
+    /// The invite, to be written into the `managers` ledger before that.
+    pub given: Option<GivenInvite>,
     /// What to write into the `managers` ledger before the answer is sent; nothing where this very
     /// key was admitted before, because the first answer was lost.
     pub enrolment: Option<Enrolment>,
@@ -189,7 +192,7 @@ pub fn admit(
         return Err(JoinRefusal::Stopped { what: "the invite" });
     }
     let key = &asked.keys.sign;
-    let counts = |held: &_| holdings.enrolled(held);
+    let counts = |held: &_| holdings.is_use(held, &terms);
     let uses = holdings.enrolments().of_invite(&invite);
     let mut uses = uses.filter(|held| counts(*held));
     let before = uses.find(|held| held.key() == key);
@@ -222,8 +225,14 @@ pub fn admit(
         certificate: codec::encode(&certificate).into(),
         replaces: terms.replaces,
     });
+    // That of a manager counts where the root's invite is known, so that stands beside it.
+    let is_known = || holdings.enrolments().terms_of(&invite).is_some();
+    let gives = certificate.rank == Rank::Manager && enrolment.is_some() && !is_known();
     Ok(Admission {
         certificate,
+        given: gives.then_some(GivenInvite {
+            invite: asked.invite,
+        }),
         enrolment,
     })
 }
