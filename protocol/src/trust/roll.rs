@@ -114,6 +114,12 @@ impl<'a> Roll<'a> {
         }
     }
 
+    /// What it is made of.
+    #[must_use]
+    pub fn holdings(&self) -> &'a Holdings {
+        self.holdings
+    }
+
     /// Every enrolled node, by its id; managers too, also those that wait for the root.
     #[must_use]
     pub fn devices(&self) -> Vec<Enrolled> {
