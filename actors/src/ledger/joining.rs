@@ -13,6 +13,7 @@ use regatta_protocol::trust::enrolment::Enrolment;
 use regatta_protocol::trust::enrolment::change::GivenInvite;
 use regatta_protocol::trust::invite::answer::{JoinAnswer, Welcome};
 use regatta_protocol::trust::invite::join::{Admitter, SignedJoin, admit, serial_of};
+use regatta_protocol::trust::roll::Roll;
 use regatta_protocol::trust::statement::Statement;
 use tokio::sync::oneshot;
 
@@ -157,19 +158,35 @@ impl LedgerState {
         let _ = membership.cast(look);
     }
 
-    /// Somebody was enrolled, here or elsewhere: its key is known from now on. Its invite may have been
-    /// used once too often, which is for managers to look at soon.
+    /// Somebody was enrolled, here or elsewhere. Its invite may have been used once too often, which is
+    /// for managers to look at soon.
     pub(super) fn enrolled(&mut self, entry: &Entry) {
         self.duties_now();
         let content = regatta_protocol::trust::record::content(entry);
         let enrolment = content.and_then(|bytes| codec::decode::<Enrolment>(bytes).ok());
         let certificate =
             enrolment.and_then(|it| codec::decode::<Certificate>(&it.certificate).ok());
-        if let Some(certificate) = certificate {
-            self.around.tell_membership(MembershipMessage::Known {
-                node: certificate.node,
-                key: certificate.keys.sign,
-            });
+        let node = certificate.map(|certificate| certificate.node);
+        self.driven.enrolled.extend(node);
+    }
+
+    /// Membership learns the keys of those that were enrolled: what the roll says of them, whatever
+    /// the last enrolment says that came. Of whom nothing counts yet is looked at again.
+    pub(super) fn tell_enrolled(&mut self) {
+        if self.driven.enrolled.is_empty() {
+            return;
         }
+        let roll = Roll::of(self.machine.holdings());
+        let around = &self.around;
+        self.driven.enrolled.retain(|node| {
+            let Some(held) = roll.latest(node) else {
+                return true;
+            };
+            around.tell_membership(MembershipMessage::Known {
+                node: *node,
+                key: *held.key(),
+            });
+            false
+        });
     }
 }

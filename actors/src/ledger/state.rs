@@ -122,6 +122,8 @@ pub(super) struct Driven {
     pub(super) prng: Prng,
     /// Devices that get another certificate once their new labels are durable here.
     pub(super) relabelled: BTreeSet<NodeId>,
+    /// Nodes of whose enrolment membership is to know, once one of theirs counts.
+    pub(super) enrolled: BTreeSet<NodeId>,
 }
 
 /// The device whose labels an entry changes.
@@ -233,6 +235,7 @@ impl LedgerState {
                 order: stored.next,
                 prng,
                 relabelled: BTreeSet::new(),
+                enrolled: BTreeSet::new(),
             },
         })
     }
@@ -264,6 +267,7 @@ impl LedgerState {
         let reference = self.machine.reference(now);
         self.around.reference.set(now, reference);
         self.take(effects).await?;
+        self.tell_enrolled();
         self.set_alarm();
         Ok(())
     }
