@@ -4,6 +4,8 @@
 mod chains;
 #[path = "fold/documents.rs"]
 mod documents;
+#[path = "fold/enrolling.rs"]
+mod enrolling;
 #[path = "fold/feeding.rs"]
 mod feeding;
 #[path = "fold/fixture.rs"]
@@ -14,6 +16,8 @@ mod golden;
 mod harbour;
 #[path = "fold/history.rs"]
 mod history;
+#[path = "fold/intruders.rs"]
+mod intruders;
 #[path = "fold/invites.rs"]
 mod invites;
 #[path = "fold/orders.rs"]

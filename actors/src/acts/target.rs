@@ -8,7 +8,7 @@ use crate::acts::ActError;
 use crate::ledger::LedgerView;
 
 /// The shortest beginning of an id that is taken for one.
-const PREFIX_DIGITS_MIN: usize = 6;
+const PREFIX_DIGITS_MIN: usize = regatta_protocol::trust::invite::join::ID_DIGITS_MIN;
 
 /// Somebody whom an operator named.
 #[derive(Clone, Debug)]
@@ -30,7 +30,16 @@ pub struct Target {
 pub fn find_target(view: &LedgerView<'_>, text: &str) -> Result<Target, ActError> {
     let holdings = view.replica.holdings();
     let roll = Roll::of(holdings);
-    let mut nodes = roll.named(text);
+    // A whole id is a node's, whatever another calls itself.
+    let is_id = text.len() == 2 * size_of::<NodeId>();
+    let mut nodes = if is_id {
+        by_id(view, &roll, text)
+    } else {
+        Vec::new()
+    };
+    if nodes.is_empty() {
+        nodes = roll.named(text);
+    }
     if nodes.is_empty() {
         nodes = by_id(view, &roll, text);
     }

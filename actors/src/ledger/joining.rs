@@ -10,8 +10,10 @@ use regatta_protocol::trust::certificate::{
     Certificate, Issuer, KeySignature, Rank, SignedCertificate,
 };
 use regatta_protocol::trust::enrolment::Enrolment;
+use regatta_protocol::trust::enrolment::change::GivenInvite;
 use regatta_protocol::trust::invite::answer::{JoinAnswer, Welcome};
 use regatta_protocol::trust::invite::join::{Admitter, SignedJoin, admit, serial_of};
+use regatta_protocol::trust::roll::Roll;
 use regatta_protocol::trust::statement::Statement;
 use tokio::sync::oneshot;
 
@@ -23,10 +25,13 @@ enum Outcome {
     /// It is let in, or told why not.
     Answer(JoinAnswer),
     /// It has its certificate, once its enrolment is kept.
-    Certified(SignedCertificate, Option<Enrolment>),
+    Certified(SignedCertificate, Written),
     /// The root has to sign, and its enrolment is to be kept.
-    Waits(JoinAnswer, Option<Enrolment>),
+    Waits(JoinAnswer, Written),
 }
+
+/// What is written before the joiner is answered.
+type Written = (Option<GivenInvite>, Option<Enrolment>);
 
 impl LedgerState {
     /// A stranger asks to join.
@@ -35,10 +40,10 @@ impl LedgerState {
         bytes: &Bytes,
         answer: oneshot::Sender<Bytes>,
     ) -> Result<(), ActorProcessingErr> {
-        let (said, enrolment) = match self.admit(bytes) {
-            Outcome::Answer(said) => (Ok(said), None),
-            Outcome::Waits(said, enrolment) => (Ok(said), enrolment),
-            Outcome::Certified(certificate, enrolment) => (Err(certificate), enrolment),
+        let (said, (given, enrolment)) = match self.admit(bytes) {
+            Outcome::Answer(said) => (Ok(said), (None, None)),
+            Outcome::Waits(said, written) => (Ok(said), written),
+            Outcome::Certified(certificate, written) => (Err(certificate), written),
         };
         let said = match said {
             Ok(said) => said,
@@ -48,6 +53,11 @@ impl LedgerState {
                 JoinAnswer::Admitted(Box::new(welcome))
             }
         };
+        if let Some(given) = given {
+            let content = codec::encode(&given);
+            let draft = Draft::fitting(0, LedgerKind::Managers, EntryKind::INVITE, content);
+            self.write_unasked(draft).await?;
+        }
         match enrolment {
             Some(enrolment) => {
                 let content = codec::encode(&enrolment);
@@ -89,21 +99,22 @@ impl LedgerState {
             Err(refusal) => return refused(refusal.to_string()),
         };
         let certificate = admission.certificate;
+        let written = (admission.given, admission.enrolment);
         if certificate.rank != Rank::Manager {
             tracing::info!(name = %certificate.name, node = %certificate.node, "a device joins");
-            return Outcome::Certified(self.certify(&certificate), admission.enrolment);
+            return Outcome::Certified(self.certify(&certificate), written);
         }
         let serial = serial_of(&certificate);
         if let Some(signed) = self.signed_by_root(&certificate) {
-            return Outcome::Certified(signed, admission.enrolment);
+            return Outcome::Certified(signed, written);
         }
         let name = certificate.name;
         // It asks again every second or two: the first time is news.
-        match &admission.enrolment {
+        match &written.1 {
             Some(_) => tracing::info!(%name, "a manager waits for the root's signature"),
             None => tracing::debug!(%name, "a manager still waits for the root's signature"),
         }
-        Outcome::Waits(JoinAnswer::Waits { name, serial }, admission.enrolment)
+        Outcome::Waits(JoinAnswer::Waits { name, serial }, written)
     }
 
     /// Signs a device's certificate with this manager's key.
@@ -152,19 +163,35 @@ impl LedgerState {
         let _ = membership.cast(look);
     }
 
-    /// Somebody was enrolled, here or elsewhere: its key is known from now on. Its invite may have been
-    /// used once too often, which is for managers to look at soon.
+    /// Somebody was enrolled, here or elsewhere. Its invite may have been used once too often, which is
+    /// for managers to look at soon.
     pub(super) fn enrolled(&mut self, entry: &Entry) {
         self.duties_now();
         let content = regatta_protocol::trust::record::content(entry);
         let enrolment = content.and_then(|bytes| codec::decode::<Enrolment>(bytes).ok());
         let certificate =
             enrolment.and_then(|it| codec::decode::<Certificate>(&it.certificate).ok());
-        if let Some(certificate) = certificate {
-            self.around.tell_membership(MembershipMessage::Known {
-                node: certificate.node,
-                key: certificate.keys.sign,
-            });
+        let node = certificate.map(|certificate| certificate.node);
+        self.driven.enrolled.extend(node);
+    }
+
+    /// Membership learns the keys of those that were enrolled: what the roll says of them, whatever
+    /// the last enrolment says that came. Of whom nothing counts yet is looked at again.
+    pub(super) fn tell_enrolled(&mut self) {
+        if self.driven.enrolled.is_empty() {
+            return;
         }
+        let roll = Roll::of(self.machine.holdings());
+        let around = &self.around;
+        self.driven.enrolled.retain(|node| {
+            let Some(held) = roll.latest(node) else {
+                return true;
+            };
+            around.tell_membership(MembershipMessage::Known {
+                node: *node,
+                key: *held.key(),
+            });
+            false
+        });
     }
 }

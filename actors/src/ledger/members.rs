@@ -169,13 +169,18 @@ impl LedgerState {
     /// Time alone changes who stands, and who is due for a new certificate.
     pub(super) fn look_at_members(&self) {
         self.hang_up_on_stopped();
+        let roll = Roll::of(self.machine.holdings());
         for peer in self.members.keys() {
-            self.renew(*peer, false);
+            self.renew_by(&roll, *peer, false);
         }
     }
 
     /// Signs a new certificate for a device, where one is due; whether it was sent one.
     pub(super) fn renew(&self, peer: NodeId, asked: bool) -> bool {
+        self.renew_by(&Roll::of(self.machine.holdings()), peer, asked)
+    }
+
+    fn renew_by(&self, roll: &Roll<'_>, peer: NodeId, asked: bool) -> bool {
         let Some(credentials) = self.members.get(&peer) else {
             return false;
         };
@@ -186,8 +191,7 @@ impl LedgerState {
             serial: self.papers.serial,
             certificate: &self.papers.certificate,
         };
-        let holdings = self.machine.holdings();
-        let Some(certificate) = renewal::renewal(holdings, me, credentials, asked) else {
+        let Some(certificate) = renewal::renewal(roll, me, credentials, asked) else {
             return false;
         };
         tracing::info!(name = %certificate.name, labels = %certificate.labels, "renewing");

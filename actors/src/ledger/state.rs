@@ -137,6 +137,8 @@ pub(super) struct Driven {
     pub(super) reads: BTreeMap<NodeId, Arc<Semaphore>>,
     /// What peers may still say about certificates.
     pub(super) papers: BTreeMap<NodeId, Allowance>,
+    /// Nodes of whose enrolment membership is to know, once one of theirs counts.
+    pub(super) enrolled: BTreeSet<NodeId>,
 }
 
 /// The device whose labels an entry changes.
@@ -250,6 +252,7 @@ impl LedgerState {
                 relabelled: BTreeSet::new(),
                 reads: BTreeMap::new(),
                 papers: BTreeMap::new(),
+                enrolled: BTreeSet::new(),
             },
         })
     }
@@ -281,6 +284,7 @@ impl LedgerState {
         let reference = self.machine.reference(now);
         self.around.reference.set(now, reference);
         self.take(effects).await?;
+        self.tell_enrolled();
         self.set_alarm();
         Ok(())
     }

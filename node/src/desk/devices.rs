@@ -115,9 +115,7 @@ fn described(view: &LedgerView<'_>, text: &str) -> Result<Described, Problem> {
     };
     let holdings = view.replica.holdings();
     let names = names(view);
-    let held = holdings
-        .enrolments()
-        .of_node(&enrolled.node, |held| holdings.enrolled(held));
+    let held = Roll::of(holdings).latest(&enrolled.node);
     let enrolment = held.map(|held| Enrolment {
         invite: held.enrolment.invite.0.to_string(),
         by: name_of(&names, &held.written.ledger.author),

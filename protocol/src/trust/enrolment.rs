@@ -14,8 +14,9 @@ use crate::ident::{Hash, NodeId, Serial};
 use crate::ledger::chain::LinkId;
 use crate::ledger::entry::{Entry, EntryKind, LedgerId};
 use crate::limits::CERTIFICATE_BYTES_MAX;
-use crate::trust::certificate::{Certificate, Rank, SignedCertificate};
+use crate::trust::certificate::{Certificate, SignedCertificate};
 use crate::trust::enrolment::change::{Change, Forget, GivenInvite, HeldChange, HeldInvite};
+use crate::trust::invite::InviteTerms;
 use crate::trust::record::content;
 use crate::trust::verdict::InviteId;
 
@@ -171,26 +172,12 @@ impl Enrolments {
         self.by_name.get(name).into_iter().flatten()
     }
 
-    /// The latest enrolment of a device: its keys are those against which it is renewed. What a
-    /// manager's invite brought in takes the place of no device's: anybody may write that down.
-    #[must_use]
+    /// Every enrolment of a node, earliest first; which of them it is, the roll says.
     pub fn of_node(
         &self,
         node: &NodeId,
-        counts: impl Fn(&HeldEnrolment) -> bool,
-    ) -> Option<&HeldEnrolment> {
-        let counting = self
-            .at(self.by_node.get(node))
-            .rev()
-            .filter(|held| counts(held));
-        let mut latest = None;
-        for held in counting {
-            if held.certificate.rank != Rank::Manager {
-                return Some(held);
-            }
-            latest = latest.or(Some(held));
-        }
-        latest
+    ) -> impl DoubleEndedIterator<Item = &HeldEnrolment> + Clone {
+        self.at(self.by_node.get(node))
     }
 
     /// Every enrolment under an invite, earliest first.
@@ -225,6 +212,26 @@ impl Enrolments {
         given.map(|(invite, held)| (invite, held.values()))
     }
 
+    /// The terms of an invite, wherever they stand: its id is their hash, so they are no other's.
+    #[must_use]
+    pub fn terms_of(&self, invite: &InviteId) -> Option<&InviteTerms> {
+        let mut given = self.given.get(invite)?.values();
+        given.next().map(|held| &held.terms)
+    }
+
+    /// Who wrote an invite down, earliest first.
+    pub(crate) fn given_of(&self, invite: &InviteId) -> impl Iterator<Item = &HeldInvite> {
+        self.given
+            .get(invite)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+    }
+
+    /// Every invite that was used.
+    pub(crate) fn used(&self) -> impl Iterator<Item = &InviteId> {
+        self.by_invite.keys()
+    }
+
     fn at<'a>(
         &'a self,
         places: Option<&'a BTreeMap<Age, usize>>,
@@ -248,27 +255,12 @@ impl Enrolments {
         keys.contains(key) || keys.len() < usize::try_from(uses).unwrap_or(usize::MAX)
     }
 
-    /// Enrolments of invites that more devices used than were allowed, as happens on two sides of a
-    /// partition. All but the uses that nobody doubts are contested: of an invite for one, both.
-    #[must_use]
-    pub fn contested(&self, counts: impl Fn(&HeldEnrolment) -> bool) -> Vec<&HeldEnrolment> {
-        let mut contested = Vec::new();
-        for invite in self.by_invite.keys() {
-            contested.extend(self.contested_of(invite, &counts));
-        }
-        contested
-    }
-
-    /// Of the enrolments under one invite those that are contested.
-    pub(crate) fn contested_of(
-        &self,
-        invite: &InviteId,
-        counts: impl Fn(&HeldEnrolment) -> bool,
+    /// Of the uses of an invite that was for `allowed` those that are contested, where more devices
+    /// used it: all but those that nobody doubts; of an invite for one, both.
+    pub(crate) fn contested_among(
+        uses: Vec<&HeldEnrolment>,
+        allowed: usize,
     ) -> Vec<&HeldEnrolment> {
-        let used = self.of_invite(invite).filter(|held| counts(held));
-        let uses: Vec<&HeldEnrolment> = used.collect();
-        let allowed = uses.iter().map(|held| held.enrolment.uses).min();
-        let allowed = usize::try_from(allowed.unwrap_or(0)).unwrap_or(usize::MAX);
         let mut keys: BTreeSet<&PublicKey> = BTreeSet::new();
         let mut undoubted: BTreeSet<&PublicKey> = BTreeSet::new();
         for held in &uses {

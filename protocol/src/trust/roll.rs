@@ -10,8 +10,8 @@ use crate::ledger::holdings::Holdings;
 use crate::machine::Millis;
 use crate::selector::Labels;
 use crate::trust::certificate::{Certificate, Issuer, NodeKeys, Rank};
-use crate::trust::enrolment::HeldEnrolment;
 use crate::trust::enrolment::change::{Change, HeldInvite};
+use crate::trust::enrolment::{Age, HeldEnrolment};
 use crate::trust::invite::InviteTerms;
 use crate::trust::verdict::{InviteId, Subject};
 
@@ -114,11 +114,17 @@ impl<'a> Roll<'a> {
         }
     }
 
+    /// What it is made of.
+    #[must_use]
+    pub fn holdings(&self) -> &'a Holdings {
+        self.holdings
+    }
+
     /// Every enrolled node, by its id; managers too, also those that wait for the root.
     #[must_use]
     pub fn devices(&self) -> Vec<Enrolled> {
         let enrolments = self.holdings.enrolments();
-        let contested = enrolments.contested(|held| self.holdings.enrolled(held));
+        let contested = self.holdings.contested();
         let contested: BTreeSet<Hash> = contested.iter().map(|held| held.written.entry).collect();
         let latest = enrolments.nodes().filter_map(|node| self.latest(node));
         latest
@@ -134,8 +140,7 @@ impl<'a> Roll<'a> {
     pub fn device(&self, node: &NodeId) -> Option<Enrolled> {
         let held = self.latest(node)?;
         let invite = &held.enrolment.invite;
-        let enrolments = self.holdings.enrolments();
-        let contested = enrolments.contested_of(invite, |held| self.holdings.enrolled(held));
+        let contested = self.holdings.contested_of(invite);
         let is_this = |other: &&HeldEnrolment| other.written.entry == held.written.entry;
         Some(Enrolled {
             contested: contested.iter().any(is_this),
@@ -183,7 +188,9 @@ impl<'a> Roll<'a> {
     pub fn invites(&self) -> Vec<InviteState> {
         let given = self.holdings.enrolments().given();
         let mut invites: Vec<InviteState> = given
-            .filter_map(|(id, mut by)| Some(self.invite(*id, by.find(|held| self.is_given(held))?)))
+            .filter_map(|(id, mut by)| {
+                Some(self.invite(*id, by.find(|held| self.holdings.is_given(held))?))
+            })
             .collect();
         invites.sort_by_key(|invite| (invite.given_at, invite.id));
         invites
@@ -203,12 +210,37 @@ impl<'a> Roll<'a> {
         .collect()
     }
 
-    /// The enrolment of a node that counts. A node that the root made a manager is never a device.
-    fn latest(&self, node: &NodeId) -> Option<&'a HeldEnrolment> {
+    /// The enrolment of a node that counts: its keys are those against which it is renewed. A later
+    /// one takes an earlier one's place where its author may do to the device as it was then what he
+    /// does. A node that the root made a manager is never a device; and what a manager's invite
+    /// brought in, or a person's certificate, takes the place of no device's: anybody may write that.
+    #[must_use]
+    pub fn latest(&self, node: &NodeId) -> Option<&'a HeldEnrolment> {
         let is_manager = self.managers.contains_key(node);
-        self.holdings.enrolments().of_node(node, |held| {
+        let counting = self.holdings.enrolments().of_node(node).filter(|held| {
             (!is_manager || held.certificate.rank == Rank::Manager) && self.holdings.enrolled(held)
-        })
+        });
+        let rank = counting.clone().map(|held| held.certificate.rank).min()?;
+        let mut counting = counting.filter(|held| held.certificate.rank == rank);
+        let mut latest = counting.next()?;
+        for held in counting {
+            if self.displaces(held, latest) {
+                latest = held;
+            }
+        }
+        Some(latest)
+    }
+
+    /// Whether a later enrolment of a node takes an earlier one's place.
+    fn displaces(&self, later: &HeldEnrolment, earlier: &HeldEnrolment) -> bool {
+        match earlier.certificate.rank {
+            Rank::Device => {
+                let (labels, _) = self.changes(earlier, Some(later.written.age()));
+                self.holdings.may_enrol(&later.written, &labels)
+            }
+            Rank::Operator => later.written.ledger.author == earlier.written.ledger.author,
+            Rank::Manager | Rank::Root => self.is_certified(&later.certificate),
+        }
     }
 
     /// All but whether it is contested, which needs a look at the other uses of its invite.
@@ -226,34 +258,38 @@ impl<'a> Roll<'a> {
             forgotten: false,
             replaced_by: None,
         };
-        self.fold_changes(held, &mut enrolled);
+        (enrolled.labels, enrolled.forgotten) = self.changes(held, None);
         enrolled.replaced_by = self.replaced_by(held, &enrolled);
         enrolled
     }
 
-    /// Labels and farewells, in the order of their stamps. Whoever says so must be one who may admit
-    /// the device as it is, and as it becomes: else a label were a way to a device of others.
-    fn fold_changes(&self, held: &HeldEnrolment, enrolled: &mut Enrolled) {
+    /// Labels, and whether it was said to be gone, in the order of the stamps, up to some age.
+    /// Whoever says so must be one who may admit the device as it is, and as it becomes: else a label
+    /// were a way to a device of others.
+    fn changes(&self, held: &HeldEnrolment, until: Option<Age>) -> (Labels, bool) {
         let certificate = &held.certificate;
+        let (mut now, mut forgotten) = (certificate.labels.clone(), false);
         let enrolments = self.holdings.enrolments();
-        for said in enrolments.changes_of(&enrolled.node) {
+        for said in enrolments.changes_of(&certificate.node) {
             let may = |labels: &Labels| self.holdings.may_enrol(&said.written, labels);
-            let later = said.written.age() > held.written.age();
-            if !later || !self.holdings.counts_now(&said.written) || !may(&enrolled.labels) {
+            let age = said.written.age();
+            let in_time = age > held.written.age() && until.is_none_or(|until| age < until);
+            if !in_time || !self.holdings.counts_now(&said.written) || !may(&now) {
                 continue;
             }
             match &said.change {
                 Change::Relabel(relabel) if certificate.rank == Rank::Device => {
                     let fits = |labels: &Labels| certificate.with_labels(labels).is_presentable();
-                    let labels = relabel.apply(&enrolled.labels, fits);
+                    let labels = relabel.apply(&now, fits);
                     if may(&labels) {
-                        enrolled.labels = labels;
+                        now = labels;
                     }
                 }
-                Change::Forget(_) if !enrolled.certified => enrolled.forgotten = true,
+                Change::Forget(_) if !self.is_certified(certificate) => forgotten = true,
                 Change::Relabel(_) | Change::Forget(_) => {}
             }
         }
+        (now, forgotten)
     }
 
     fn replaced_by(&self, held: &HeldEnrolment, enrolled: &Enrolled) -> Option<NodeId> {
@@ -286,24 +322,12 @@ impl<'a> Roll<'a> {
         }
     }
 
-    /// Whether an invite counts as given: in its issuer's own words, wherever they stand.
-    fn is_given(&self, held: &HeldInvite) -> bool {
-        let record = self.holdings.record();
-        let is_signed = || match held.terms.issuer {
-            Issuer::Root(number) => held.invite.is_signed_by_root(record, number),
-            Issuer::Certificate(serial) => record.managers().get(&serial).is_some_and(|issuer| {
-                let (key, fleet) = (&issuer.keys.sign, record.fleet());
-                held.invite.is_signed_by(key, &fleet, record.verify())
-            }),
-        };
-        held.terms.fleet == record.fleet() && self.holdings.counts_now(&held.written) && is_signed()
-    }
-
     fn invite(&self, id: InviteId, held: &HeldInvite) -> InviteState {
         let (holdings, judgement) = (self.holdings, self.holdings.judgement());
         let mut keys: BTreeSet<&PublicKey> = BTreeSet::new();
         let uses = holdings.enrolments().of_invite(&id);
-        let uses = uses.filter(|used| holdings.enrolled(used) && keys.insert(used.key()));
+        let uses =
+            uses.filter(|used| holdings.is_use(used, &held.terms) && keys.insert(used.key()));
         let used_by: Vec<Name> = uses.map(|used| used.certificate.name.clone()).collect();
         let used = u32::try_from(used_by.len()).unwrap_or(u32::MAX);
         let issuer_stopped = match held.terms.issuer {

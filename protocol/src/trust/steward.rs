@@ -233,10 +233,7 @@ fn stops(holdings: &Holdings, own: &Certificate) -> Vec<Verdict> {
     let mut devices: BTreeMap<NodeId, (Serial, String)> = replaced
         .map(|(old, by)| (old.node, (old.serial, format!("replaced by {by}"))))
         .collect();
-    let contested = holdings
-        .enrolments()
-        .contested(|held| holdings.enrolled(held));
-    for held in contested {
+    for held in holdings.contested() {
         let reason = "its invite was used more often than it allows";
         devices.insert(held.node(), (held.serial, reason.to_owned()));
     }

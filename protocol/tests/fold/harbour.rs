@@ -124,6 +124,10 @@ impl Harbour {
         at: Millis,
     ) -> (Admission, Entry) {
         let admission = self.admit(who, holdings, request, node).expect("admitted");
+        if let Some(given) = &admission.given {
+            let content = regatta_protocol::codec::encode(given);
+            self.say(who, holdings, EntryKind::INVITE, content, at);
+        }
         let enrolment = admission.enrolment.as_ref().expect("a first use");
         let content = regatta_protocol::codec::encode(enrolment);
         let entry = self.say(who, holdings, EntryKind::ENROLMENT, content, at);

@@ -6,7 +6,7 @@ use regatta_protocol::crypto::sign::Ed25519;
 use regatta_protocol::ident::{FleetId, NodeId};
 use regatta_protocol::ledger::entry::Entry;
 use regatta_protocol::trust::certificate::{Issuer, Rank};
-use regatta_protocol::trust::invite::join::{JoinRefusal, PinError, pin};
+use regatta_protocol::trust::invite::join::{JoinRefusal, PinError, SignedJoin, pin};
 use regatta_protocol::trust::invite::token::{Token, TokenError};
 use regatta_protocol::trust::steward::{Done, Steward};
 
@@ -164,6 +164,19 @@ fn what_does_not_hold_is_refused_and_says_why() {
         (certificate.rank, certificate.issuer),
         (Rank::Manager, Issuer::Root(1))
     );
+    // Nobody is called like another's id.
+    let (token, own) = (harbour.token(1), key(90));
+    for (wanted, good) in [
+        ("0a1b2c", false),
+        ("ABCDEF12", false),
+        ("beef", true),
+        ("0a1b2g", true),
+    ] {
+        let keys = crate::harbour::keys_of(90);
+        let request = SignedJoin::ask(&token, crate::fixture::name(wanted), keys, own.as_ref());
+        let said = harbour.admit(0, &holdings, &request.expect("terms"), 90);
+        assert_eq!(said == Err(JoinRefusal::Id), !good, "{wanted}");
+    }
     // A stopped manager's invites are good for nothing.
     let order = harbour
         .fixture

@@ -11,6 +11,7 @@ use regatta_protocol::trust::enrolment::Enrolment;
 use regatta_protocol::trust::enrolment::change::{Forget, Relabel};
 use regatta_protocol::trust::invite::join::Admitter;
 use regatta_protocol::trust::papers::renewal::{RenewalRefusal, accept_renewed, renewal};
+use regatta_protocol::trust::roll::Roll;
 use regatta_protocol::trust::verdict::InviteId;
 
 use crate::fixture::{Fixture, Hand, cheap, day, device, name, stopped};
@@ -87,7 +88,7 @@ impl Port {
             serial: by.serial,
             certificate: known.own(),
         };
-        let renewed = renewal(&holdings, me, &presented, asked);
+        let renewed = renewal(&Roll::of(&holdings), me, &presented, asked);
         if let Some(renewed) = &renewed {
             assert_eq!(renewed.check_issued_by(known.own()), Ok(()));
             assert!(
@@ -292,6 +293,44 @@ fn a_device_takes_a_later_certificate_and_other_labels_and_nothing_older() {
         let by = usize::from(new.issuer == Issuer::Certificate(port.hands[1].serial));
         assert_eq!(takes(&port, &holdings, &own, &new, by), expected, "{why}");
     }
+}
+
+#[test]
+fn a_device_takes_nothing_of_a_manager_without_rights_over_it_and_no_other_name_or_grants() {
+    use regatta_protocol::trust::certificate::{Capability, Grant};
+    let mut port = port();
+    let (m9, _, carried) = narrow(&port.fixture, 9, "site=kobe");
+    port.entries.push(carried);
+    let holdings = after(&port.fixture, &port.entries, day(10));
+    let own = port.issued(0, (1, 31));
+    let mut labels = own.labels.clone();
+    labels.set(name("site"), name("kobe")).expect("labels");
+    let theirs = Certificate {
+        issuer: Issuer::Certificate(m9.serial),
+        labels,
+        ..port.issued(0, (9, 39))
+    };
+    let refused = accept_renewed(&holdings, &own, &signed(&port.fixture, &theirs, &m9));
+    let issuer = name("m9");
+    assert_eq!(refused, Err(RenewalRefusal::Issuer { issuer }));
+    let renamed = Certificate {
+        name: name("other"),
+        ..port.issued(0, (9, 39))
+    };
+    let refused = takes(&port, &holdings, &own, &renamed, 0);
+    assert!(
+        matches!(refused, Err(RenewalRefusal::Name { .. })),
+        "{refused:?}"
+    );
+    let more = Certificate {
+        grants: vec![Grant::everywhere(Capability::Carry)],
+        ..port.issued(0, (9, 39))
+    };
+    let refused = takes(&port, &holdings, &own, &more, 0);
+    assert_eq!(refused, Err(RenewalRefusal::Grants));
+    // What it had it may lose.
+    let fewer = port.issued(0, (9, 39));
+    assert_eq!(takes(&port, &holdings, &more, &fewer, 0), Ok(fewer));
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! The roll: names that stay apart, labels that change, boards that are replaced, invites that are out.
 
 use regatta_protocol::codec;
-use regatta_protocol::ident::NodeId;
 use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerKind};
-use regatta_protocol::ledger::holdings::Holdings;
 use regatta_protocol::limits::LABELS_MAX;
 use regatta_protocol::selector::{Labels, Selector};
 use regatta_protocol::trust::certificate::{Capability, Certificate, Issuer, Rank};
@@ -11,66 +9,17 @@ use regatta_protocol::trust::enrolment::Enrolment;
 use regatta_protocol::trust::enrolment::change::{Forget, GivenInvite, Relabel};
 use regatta_protocol::trust::invite::InviteTerms;
 use regatta_protocol::trust::invite::join::{JoinRefusal, SignedJoin};
-use regatta_protocol::trust::roll::{Enrolled, Roll};
+use regatta_protocol::trust::roll::Roll;
 use regatta_protocol::trust::steward::{Done, Steward};
 use regatta_protocol::trust::verdict::{InviteId, Subject};
 
+use crate::enrolling::{
+    enrols, enrols_for, enrols_under, forgets, labels_of, managers_invite, node, on_roll, relabels,
+};
 use crate::fixture::{Fixture, Hand, day, deliver, good, name, stopped, verdict};
 use crate::harbour::{asks, device_certificate, harbour, key, keys_of};
 use crate::scenarios::fleet;
 use crate::state::{after, all_orders_agree, timed};
-
-fn node(number: u8) -> NodeId {
-    NodeId([number; 16])
-}
-
-fn enrols(by: &mut Hand, invite: u8, certificate: &Certificate, on: u64) -> Entry {
-    enrols_for(by, invite, certificate, None, on)
-}
-
-fn enrols_for(
-    by: &mut Hand,
-    invite: u8,
-    certificate: &Certificate,
-    replaces: Option<u8>,
-    on: u64,
-) -> Entry {
-    let enrolment = Enrolment {
-        invite: InviteId(regatta_protocol::ident::Serial([invite; 16])),
-        uses: 1,
-        certificate: codec::encode(certificate).into(),
-        replaces: replaces.map(node),
-    };
-    let content = codec::encode(&enrolment);
-    by.write(LedgerKind::Managers, EntryKind::ENROLMENT, content, day(on))
-}
-
-fn relabels(by: &mut Hand, of: u8, set: &[(&str, &str)], remove: &[&str], on: u64) -> Entry {
-    let relabel = Relabel {
-        node: node(of),
-        set: set
-            .iter()
-            .map(|(key, value)| (name(key), name(value)))
-            .collect(),
-        remove: remove.iter().map(|key| name(key)).collect(),
-    };
-    let content = codec::encode(&relabel);
-    by.write(LedgerKind::Managers, EntryKind::RELABEL, content, day(on))
-}
-
-fn forgets(by: &mut Hand, of: u8, on: u64) -> Entry {
-    let content = codec::encode(&Forget { node: node(of) });
-    by.write(LedgerKind::Managers, EntryKind::FORGET, content, day(on))
-}
-
-fn on_roll(holdings: &Holdings, number: u8) -> Enrolled {
-    let enrolled = Roll::of(holdings).device(&node(number));
-    enrolled.expect("on the roll")
-}
-
-fn labels_of(holdings: &Holdings, number: u8) -> String {
-    on_roll(holdings, number).labels.to_string()
-}
 
 /// A manager that may admit devices on these alone.
 pub fn narrow(fixture: &Fixture, number: u8, select: &str) -> (Hand, Certificate, Entry) {
@@ -218,11 +167,27 @@ fn a_request_for_a_manager_waits_for_the_root_and_is_no_device() {
         issuer: Issuer::Root(1),
         ..device_certificate(number, by, &[])
     };
-    entries.push(enrols(&mut m1, 60, &request(90, &m2), 1));
+    let (invite, given) = managers_invite(&fixture, &mut m1);
+    let unasked = request(93, &m2);
+    entries.push(enrols(&mut m1, 64, &unasked, 1));
+    entries.push(given);
+    entries.push(enrols_under(
+        &mut m1,
+        (invite, 1),
+        &request(90, &m2),
+        None,
+        1,
+    ));
     // A device keeps its place against whatever is said of its id.
     let device = device_certificate(91, &m1, &[]);
     entries.push(enrols(&mut m1, 61, &device, 1));
-    entries.push(enrols(&mut m1, 62, &request(91, &m2), 2));
+    entries.push(enrols_under(
+        &mut m1,
+        (invite, 1),
+        &request(91, &m2),
+        None,
+        2,
+    ));
     let of_manager = Certificate {
         node: m2.node,
         ..device_certificate(92, &m1, &[])
@@ -233,6 +198,8 @@ fn a_request_for_a_manager_waits_for_the_root_and_is_no_device() {
     assert_eq!((waiting.rank(), waiting.certified), (Rank::Manager, false));
     assert_eq!(on_roll(&holdings, 91).rank(), Rank::Device);
     assert_eq!(Roll::of(&holdings).device(&m2.node), None);
+    let nobody = Roll::of(&holdings).device(&unasked.node);
+    assert_eq!(nobody, None, "the root invited nobody so");
 }
 
 #[test]

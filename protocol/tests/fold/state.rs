@@ -49,9 +49,7 @@ pub fn state(holdings: &mut Holdings) -> State {
         let forked = chain.forked().iter();
         forked.map(|link| chain.link(*link).hash)
     });
-    let contested = holdings
-        .enrolments()
-        .contested(|held| holdings.enrolled(held));
+    let contested = holdings.contested();
     let roll = Roll::of(holdings);
     for enrolled in roll.devices() {
         assert_eq!(roll.device(&enrolled.node), Some(enrolled));

@@ -83,8 +83,7 @@ fn check_more(play: &mut Play, step: &Step) -> Result<(), String> {
                 on(play, manager as Who, |node, replica| {
                     let found = {
                         let holdings = replica.holdings();
-                        let counts = |held: &_| holdings.enrolled(held);
-                        holdings.enrolments().contested(counts).len()
+                        holdings.contested().len()
                     };
                     expect(node, found == count, &found)
                 })?;

@@ -1,5 +1,9 @@
 //! Joining: the joiner pins the root and hands in its keys, a manager admits it or says why not.
 
+mod called;
+
+pub use called::ID_DIGITS_MIN;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,12 +14,13 @@ use crate::codec::{self, Bytes, DecodeError, Name, Wire};
 use crate::crypto::sign::{Sign, Signature, Verify};
 use crate::ident::{FleetId, NodeId, Serial};
 use crate::ledger::holdings::Holdings;
-use crate::limits::{DAY_MS, DEVICE_CERTIFICATE_MS_MAX, NAME_BYTES_MAX};
+use crate::limits::{DAY_MS, DEVICE_CERTIFICATE_MS_MAX};
 use crate::machine::Millis;
 use crate::trust::authority::{self, Denial};
 use crate::trust::certificate::{
     Capability, Certificate, IssueError, Issuer, NodeKeys, Rank, SignedCertificate, Window,
 };
+use crate::trust::enrolment::change::GivenInvite;
 use crate::trust::enrolment::{Enrolment, HeldEnrolment};
 use crate::trust::invite::token::{Token, TokenError};
 use crate::trust::invite::{InviteTerms, SignedInvite, is_use_signed, sign_use};
@@ -104,6 +109,8 @@ pub struct Admission {
     /// The certificate to sign: the admitting manager's where it is a device's, the root's where it
     /// is a manager's, as its issuer says.
     pub certificate: Certificate,
+    /// The invite, to be written into the `managers` ledger before that.
+    pub given: Option<GivenInvite>,
     /// What to write into the `managers` ledger before the answer is sent; nothing where this very
     /// key was admitted before, because the first answer was lost.
     pub enrolment: Option<Enrolment>,
@@ -156,6 +163,11 @@ pub enum JoinRefusal {
     /// It joined before, and was said to be gone since.
     #[error("the device was forgotten; ask for a new invite")]
     Forgotten,
+    /// Whoever typed that would not know which node he means.
+    #[error(
+        "a name of {ID_DIGITS_MIN} or more hexadecimal digits alone reads as a node's id; choose another"
+    )]
+    Id,
     /// No greeting would hold its certificate.
     #[error("the invite's labels and grants are too long to be shown; ask for one with fewer")]
     Long,
@@ -190,7 +202,7 @@ pub fn admit(
         return Err(JoinRefusal::Stopped { what: "the invite" });
     }
     let key = &asked.keys.sign;
-    let counts = |held: &_| holdings.enrolled(held);
+    let counts = |held: &_| holdings.is_use(held, &terms);
     let uses = holdings.enrolments().of_invite(&invite);
     let mut uses = uses.filter(|held| counts(*held));
     let before = uses.find(|held| held.key() == key);
@@ -204,15 +216,19 @@ pub fn admit(
     {
         return Err(JoinRefusal::Used { uses: terms.uses });
     }
+    check_invite(record, &terms, &asked.invite)?;
+    if before.is_none() && called::looks_like_an_id(terms.name.as_ref().unwrap_or(&asked.name)) {
+        return Err(JoinRefusal::Id);
+    }
     let roll = Roll::of(holdings);
     let certificate = match before {
         Some(before) => again(&roll, me, before, now)?,
         None => {
-            let name = name(&roll, &terms, &asked.name);
+            let name = called::name(&roll, &terms, &asked.name);
             certificate(record, me, &terms, (node, name, asked.keys), now)
         }
     };
-    check_issuers(holdings, me, &terms, &certificate, &asked.invite)?;
+    check_issuers(holdings, me, &terms, &certificate)?;
     check_replaced(holdings, me, &terms, &roll)?;
     if certificate.rank != Rank::Manager && !certificate.is_presentable() {
         return Err(JoinRefusal::Long);
@@ -223,8 +239,14 @@ pub fn admit(
         certificate: codec::encode(&certificate).into(),
         replaces: terms.replaces,
     });
+    // That of a manager counts where the root's invite is known, so that stands beside it.
+    let is_known = || holdings.enrolments().terms_of(&invite).is_some();
+    let gives = certificate.rank == Rank::Manager && enrolment.is_some() && !is_known();
     Ok(Admission {
         certificate,
+        given: gives.then_some(GivenInvite {
+            invite: asked.invite,
+        }),
         enrolment,
     })
 }
@@ -248,27 +270,6 @@ fn again(
         certificate.window = device_window(me, now);
     }
     Ok(certificate)
-}
-
-/// What a joiner is called: as its invite says or as it asks, with the first number that makes it
-/// the only one. A board that takes another's place keeps the name that it was promised.
-fn name(roll: &Roll<'_>, terms: &InviteTerms, asked: &Name) -> Name {
-    if let (Some(name), Some(_)) = (&terms.name, &terms.replaces) {
-        return name.clone();
-    }
-    let wanted = terms.name.as_ref().unwrap_or(asked);
-    let is_free = |name: &Name| {
-        let mut bearers = roll.bearers(name).into_iter();
-        bearers.all(|node| Some(node) == terms.replaces)
-    };
-    let others = (2_u64..).filter_map(|number| {
-        let ending = format!("-{number}");
-        let room = NAME_BYTES_MAX - ending.len();
-        let beginning = wanted.as_str().get(..room).unwrap_or(wanted.as_str());
-        Name::new(&format!("{beginning}{ending}")).ok()
-    });
-    let mut names = std::iter::once(wanted.clone()).chain(others);
-    names.find(is_free).unwrap_or_else(|| wanted.clone())
 }
 
 /// Taking a device's place ends that device, so whoever invites to it must be one who may admit it.
@@ -362,32 +363,45 @@ fn window(now: Millis, not_before: Millis, length: u64) -> Window {
     }
 }
 
+/// Whether the invite is its issuer's, before anybody looks for a name: that walks over the roll.
+fn check_invite(
+    record: &Record,
+    terms: &InviteTerms,
+    invite: &SignedInvite,
+) -> Result<(), JoinRefusal> {
+    let issuer = terms.issuer;
+    let (is_signed, whose) = match issuer {
+        Issuer::Root(number) => (invite.is_signed_by_root(record, number), "the root's"),
+        Issuer::Certificate(serial) => {
+            let Some(who) = record.managers().get(&serial) else {
+                return Err(JoinRefusal::UnknownIssuer { issuer });
+            };
+            let (fleet, verify) = (record.fleet(), record.verify());
+            let is_signed = invite.is_signed_by(&who.keys.sign, &fleet, verify);
+            (is_signed, "the invite's issuer's")
+        }
+    };
+    if is_signed {
+        return Ok(());
+    }
+    Err(JoinRefusal::Signature { whose })
+}
+
 /// Whether the invite's issuer and the admitting manager may both let such a one in.
 fn check_issuers(
     holdings: &Holdings,
     me: Admitter<'_>,
     terms: &InviteTerms,
     certificate: &Certificate,
-    invite: &SignedInvite,
 ) -> Result<(), JoinRefusal> {
     let (record, now) = (holdings.record(), holdings.reference());
-    let (fleet, verify) = (record.fleet(), record.verify());
     let issuer = terms.issuer;
-    match (issuer, terms.rank) {
-        (Issuer::Root(number), _) => {
-            if !invite.is_signed_by_root(record, number) {
-                let whose = "the root's";
-                return Err(JoinRefusal::Signature { whose });
-            }
-        }
-        (Issuer::Certificate(serial), _) => {
+    match issuer {
+        Issuer::Root(_) => {}
+        Issuer::Certificate(serial) => {
             let Some(who) = authority::manager(record, &serial) else {
                 return Err(JoinRefusal::UnknownIssuer { issuer });
             };
-            if !invite.is_signed_by(&who.own().keys.sign, &fleet, verify) {
-                let whose = "the invite's issuer's";
-                return Err(JoinRefusal::Signature { whose });
-            }
             authority::stands(holdings.judgement(), &who, now).map_err(JoinRefusal::Issuer)?;
             // A certificate begins with its issuer's at the earliest; an invite has no such date.
             let by_issuer = Certificate {

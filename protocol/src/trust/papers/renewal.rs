@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::codec::Name;
 use crate::ident::NodeId;
 use crate::ledger::holdings::Holdings;
 use crate::trust::authority::{self, Credentials, Denial};
@@ -18,16 +19,17 @@ const LIFE_PARTS: u64 = 3;
 /// sign. It says what the enrolment says, with the labels of today.
 #[must_use]
 pub fn renewal(
-    holdings: &Holdings,
+    roll: &Roll<'_>,
     me: Admitter<'_>,
     presented: &Credentials,
     asked: bool,
 ) -> Option<Certificate> {
+    let holdings = roll.holdings();
     let now = holdings.reference();
     let issuer = authority::manager(holdings.record(), &me.serial)?;
     authority::stands(holdings.judgement(), &issuer, now).ok()?;
     let own = presented.own();
-    let enrolled = Roll::of(holdings).standing(&own.node)?;
+    let enrolled = roll.standing(&own.node)?;
     let is_device = own.rank == Rank::Device && enrolled.rank() == Rank::Device;
     let same_key = enrolled.certificate.keys.sign == own.keys.sign;
     if !is_device || !same_key || !enrolled.is_live() {
@@ -83,6 +85,26 @@ pub enum RenewalRefusal {
         /// This one's.
         own: Rank,
     },
+    /// Its issuer has no right to this device as it is, whatever he may do to one with the labels in
+    /// the certificate.
+    #[error(
+        "the certificate that was handed over is signed by '{issuer}', who may not admit this device"
+    )]
+    Issuer {
+        /// Who signed it.
+        issuer: Name,
+    },
+    /// Another name: a renewal changes none.
+    #[error("the certificate that was handed over is for '{found}', this is '{own}'")]
+    Name {
+        /// The name in it.
+        found: Name,
+        /// This one's.
+        own: Name,
+    },
+    /// More than it may now: a renewal adds nothing.
+    #[error("the certificate that was handed over grants more than ours")]
+    Grants,
     /// An older one, or the same again.
     #[error("the certificate that was handed over is no newer than ours")]
     Old,
@@ -116,9 +138,26 @@ pub fn accept_renewed(
         return Err(RenewalRefusal::Rank { found, own });
     }
     authority::stands(judgement, &who, now)?;
+    if new.name != own.name {
+        let (found, own) = (new.name.clone(), own.name.clone());
+        return Err(RenewalRefusal::Name { found, own });
+    }
+    if !new.grants.iter().all(|grant| own.grants.contains(grant)) {
+        return Err(RenewalRefusal::Grants);
+    }
+    let issuer = match new.issuer {
+        Issuer::Certificate(serial) => authority::manager(record, &serial),
+        Issuer::Root(_) => None,
+    };
+    if let Some(issuer) = issuer
+        && !issuer.own().may_enrol(&own.labels)
+    {
+        let issuer = issuer.own().name.clone();
+        return Err(RenewalRefusal::Issuer { issuer });
+    }
     let before = authority::taken(record, own);
     let holds = before.is_some_and(|before| authority::stands(judgement, &before, now).is_ok());
-    let is_other = (&new.name, &new.labels, &new.grants) != (&own.name, &own.labels, &own.grants);
+    let is_other = (&new.labels, &new.grants) != (&own.labels, &own.grants);
     let is_newer =
         new.window.to > own.window.to || (is_other && new.window.from >= own.window.from);
     if holds && !is_newer {
