@@ -77,9 +77,8 @@ impl MembershipState {
             return Ok(());
         }
         waiters.push(answer);
-        match self.contact(node) {
-            Some(contact) => self.look_for(contact),
-            None => {}
+        if let Some(contact) = self.contact(node) {
+            self.look_for(contact);
         }
         // It may be elsewhere by now, or have found a relay: managers know the latest word.
         self.run_contacts(ContactEvent::Wanted { node }).await
