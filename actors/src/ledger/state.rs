@@ -124,6 +124,8 @@ pub(super) struct Driven {
     pub(super) relabelled: BTreeSet<NodeId>,
     /// Nodes of whose enrolment membership is to know, once one of theirs counts.
     pub(super) enrolled: BTreeSet<NodeId>,
+    /// Members that came to be renewed, and since when.
+    pub(super) restricted: BTreeMap<NodeId, Millis>,
 }
 
 /// The device whose labels an entry changes.
@@ -236,6 +238,7 @@ impl LedgerState {
                 prng,
                 relabelled: BTreeSet::new(),
                 enrolled: BTreeSet::new(),
+                restricted: BTreeMap::new(),
             },
         })
     }
