@@ -257,10 +257,10 @@ impl Enrolments {
 
     /// Of the uses of an invite that was for `allowed` those that are contested, where more devices
     /// used it: all but those that nobody doubts; of an invite for one, both.
-    pub(crate) fn contested_among<'a>(
-        uses: Vec<&'a HeldEnrolment>,
+    pub(crate) fn contested_among(
+        uses: Vec<&HeldEnrolment>,
         allowed: usize,
-    ) -> Vec<&'a HeldEnrolment> {
+    ) -> Vec<&HeldEnrolment> {
         let mut keys: BTreeSet<&PublicKey> = BTreeSet::new();
         let mut undoubted: BTreeSet<&PublicKey> = BTreeSet::new();
         for held in &uses {
