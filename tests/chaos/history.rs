@@ -112,9 +112,9 @@ impl History {
         for write in self.writes.iter().filter(|it| it.acknowledged) {
             let missing = match &write.what {
                 What::Label { .. } => false,
-                What::Stop { device } => devices
-                    .get(device)
-                    .is_none_or(|it| it["state"] != "stopped"),
+                What::Stop { device } => {
+                    devices.get(device).is_none_or(|it| it["state"] != "stopped")
+                }
                 What::Invite { id } => !invites.contains_key(id),
                 What::StopInvite { id } => {
                     invites.get(id).is_none_or(|it| it["state"] != "stopped")

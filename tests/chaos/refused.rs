@@ -64,9 +64,7 @@ fn another_fleets_node_is_a_stranger() {
     manager.kill();
     let address = format!("{}/24", manager.address());
     manager.does(&["ip", "address", "del", &address, "dev", "eth0"]);
-    fleet
-        .get("m1")
-        .does(&["ip", "address", "add", &address, "dev", "eth0"]);
+    fleet.get("m1").does(&["ip", "address", "add", &address, "dev", "eth0"]);
     theirs.does(&["ip", "neighbour", "flush", "dev", "eth0"]);
     let newcomer = fleet.lab.machine("b2");
     newcomer.does(&["ping", "-c", "1", "-W", "5", &manager.address()]);
