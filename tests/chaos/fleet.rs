@@ -120,7 +120,7 @@ impl Fleet {
             let found = waiting.as_array().is_some_and(|it| it.iter().any(named));
             holds(found, || waiting.to_string())
         });
-        first.ok(&["root", "sign", name, "--root-key", &key]);
+        first.ok(&["root", "sign", name, "--yes", "--root-key", &key]);
         let (status, _) = until(&format!("{name} has joined"), FORMS, || {
             let ended = joining.try_wait().expect("it is ours");
             ended.ok_or_else(|| "it still asks".to_owned())

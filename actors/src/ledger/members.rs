@@ -1,5 +1,6 @@
 //! Members: whose certificate somebody shows, whether he still stands, and who gets a new one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ractor::{ActorProcessingErr, ActorRef};
@@ -7,9 +8,10 @@ use regatta_protocol::allowance::{Allowance, Rate};
 use regatta_protocol::codec;
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::ledger::replica::{Event, PeerInfo, Role};
+use regatta_protocol::machine::Millis;
 use regatta_protocol::membership::roster;
-use regatta_protocol::trust::authority::{self, Credentials};
-use regatta_protocol::trust::certificate::{Capability, Rank, SignedCertificate};
+use regatta_protocol::trust::authority::{self, Credentials, Denial};
+use regatta_protocol::trust::certificate::{Capability, Certificate, Rank, SignedCertificate};
 use regatta_protocol::trust::invite::join::Admitter;
 use regatta_protocol::trust::papers::renewal;
 use regatta_protocol::trust::papers::{self, Greeting, PapersMessage, Shown};
@@ -27,6 +29,9 @@ const PAPERS: Rate = Rate {
 };
 /// Certificates that are remembered of members that are gone, to show what they bore.
 const KNOWN_MAX: usize = 65_536;
+
+/// How long a member may stay that only came to be renewed.
+const RENEWED_WITHIN_MS: u64 = 2 * 60 * 1000;
 
 impl LedgerState {
     /// Membership runs: it is told what it cannot know by itself.
@@ -106,17 +111,32 @@ impl LedgerState {
         credentials: Arc<Credentials>,
     ) -> Result<(), ActorProcessingErr> {
         let own = credentials.own();
+        // It may have been stopped while its handshake was under way.
+        let is_whole = match self.stands(&credentials) {
+            Ok(()) => true,
+            Err(denial) if denial.is_renewable() && self.may_wait(peer, own) => false,
+            Err(denial) => {
+                tracing::warn!(%peer, %denial, "hanging up");
+                self.around.tell_network(NetworkMessage::HangUp { peer });
+                return Ok(());
+            }
+        };
         let info = PeerInfo {
             node: peer,
             role: match own.rank {
                 Rank::Manager => Role::Manager,
                 _ => Role::Agent,
             },
-            carries: own
-                .grants
-                .iter()
-                .any(|grant| grant.capability == Capability::Carry),
+            carries: is_whole
+                && own
+                    .grants
+                    .iter()
+                    .any(|grant| grant.capability == Capability::Carry),
         };
+        if !is_whole {
+            let since = self.around.clock.now();
+            self.driven.restricted.insert(peer, since);
+        }
         self.run(Event::PeerUp(info)).await?;
         self.presented(peer, credentials).await
     }
@@ -137,10 +157,52 @@ impl LedgerState {
     }
 
     pub(super) async fn peer_down(&mut self, peer: NodeId) -> Result<(), ActorProcessingErr> {
-        self.members.remove(&peer);
+        self.driven.restricted.remove(&peer);
         self.driven.reads.remove(&peer);
         self.driven.papers.remove(&peer);
+        if self.members.remove(&peer).is_none() {
+            return Ok(());
+        }
         self.run(Event::PeerDown(peer)).await
+    }
+
+    fn stands(&self, who: &Credentials) -> Result<(), Denial> {
+        let now = self.machine.reference(self.around.clock.now());
+        authority::stands(self.machine.holdings().judgement(), who, now)
+    }
+
+    /// Whether somebody may come to be renewed: with a manager, one that is on the roll with this
+    /// key, so that a certificate for an id that nobody enrolled opens nothing. Managers are renewed
+    /// by testimony, wherever they are.
+    fn may_wait(&self, peer: NodeId, own: &Certificate) -> bool {
+        if !self.papers.is_manager() || own.rank == Rank::Manager {
+            return true;
+        }
+        let enrolled = Roll::of(self.machine.holdings()).standing(&peer);
+        enrolled.is_some_and(|it| it.is_live() && it.certificate.keys.sign == own.keys.sign)
+    }
+
+    /// Who came to be renewed and was not goes after a while: nothing else is open to it.
+    fn hang_up_on_waiting(&mut self) {
+        let now = self.around.clock.now();
+        let waiting = std::mem::take(&mut self.driven.restricted).into_iter();
+        let still = waiting.filter(|(peer, _)| {
+            let member = self.members.get(peer);
+            member.is_some_and(|who| self.stands(who).is_err())
+        });
+        let still: BTreeMap<NodeId, Millis> = still.collect();
+        for (peer, since) in &still {
+            let is_device = self
+                .members
+                .get(peer)
+                .is_some_and(|who| who.own().rank != Rank::Manager);
+            if self.papers.is_manager() && is_device && now.since(*since) >= RENEWED_WITHIN_MS {
+                tracing::info!(%peer, "hanging up on one that was not renewed");
+                self.around
+                    .tell_network(NetworkMessage::HangUp { peer: *peer });
+            }
+        }
+        self.driven.restricted = still;
     }
 
     /// Who is stopped, lapsed or certified has changed.
@@ -152,10 +214,8 @@ impl LedgerState {
 
     /// Open sessions of the stopped end; who only lapsed may stay to be renewed.
     fn hang_up_on_stopped(&self) {
-        let now = self.machine.reference(self.around.clock.now());
-        let judgement = self.machine.holdings().judgement();
         for (peer, credentials) in &self.members {
-            match authority::stands(judgement, credentials, now) {
+            match self.stands(credentials) {
                 Err(denial) if !denial.is_renewable() => {
                     tracing::warn!(%peer, %denial, "hanging up");
                     self.around
@@ -167,8 +227,9 @@ impl LedgerState {
     }
 
     /// Time alone changes who stands, and who is due for a new certificate.
-    pub(super) fn look_at_members(&self) {
+    pub(super) fn look_at_members(&mut self) {
         self.hang_up_on_stopped();
+        self.hang_up_on_waiting();
         let roll = Roll::of(self.machine.holdings());
         for peer in self.members.keys() {
             self.renew_by(&roll, *peer, false);

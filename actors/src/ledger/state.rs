@@ -139,6 +139,8 @@ pub(super) struct Driven {
     pub(super) papers: BTreeMap<NodeId, Allowance>,
     /// Nodes of whose enrolment membership is to know, once one of theirs counts.
     pub(super) enrolled: BTreeSet<NodeId>,
+    /// Members that came to be renewed, and since when.
+    pub(super) restricted: BTreeMap<NodeId, Millis>,
 }
 
 /// The device whose labels an entry changes.
@@ -253,6 +255,7 @@ impl LedgerState {
                 reads: BTreeMap::new(),
                 papers: BTreeMap::new(),
                 enrolled: BTreeSet::new(),
+                restricted: BTreeMap::new(),
             },
         })
     }

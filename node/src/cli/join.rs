@@ -49,8 +49,8 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
         if !std::mem::replace(&mut said, true) {
             console.say(&match progress {
                 Progress::AsksAgain(error) => format!("{error}; asking again"),
-                Progress::WaitsForRoot { name, .. } => format!(
-                    "{name} waits for the root: `regatta root sign {name} --root-key FILE` on a manager"
+                Progress::WaitsForRoot { name, serial } => format!(
+                    "{name} waits for the root: `regatta root sign {serial} --root-key FILE` on a manager"
                 ),
             });
         }

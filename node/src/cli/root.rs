@@ -13,17 +13,19 @@ use regatta_protocol::trust::certificate::{
 };
 use regatta_protocol::trust::enrolment::change::GivenInvite;
 use regatta_protocol::trust::founding::{manager_grants, rotate as rotation};
+use regatta_protocol::trust::invite::join::serial_of;
 use regatta_protocol::trust::invite::token::Token;
 use regatta_protocol::trust::invite::{InviteTerms, SignedInvite};
 use regatta_protocol::trust::root::{KeySet, RootDocument, SignedRoot};
 use regatta_protocol::trust::statement::{SignedOrder, Statement};
-use regatta_protocol::trust::verdict::Verdict;
+use regatta_protocol::trust::verdict::{Ruling, Subject, Verdict};
 
 use super::console::{Console, Done, Failure};
 use super::place::Place;
 use super::{targets, token};
 use crate::control::api::{
-    FleetInfo, InviteAsk, Manager, ManagerState, Moment, SignedInviteText, StatementText, moment,
+    FleetInfo, InviteAsk, Manager, ManagerRequest, ManagerState, Moment, SignedInviteText,
+    StatementText, moment,
 };
 use crate::control::client::Client;
 use crate::exit::Exit;
@@ -53,9 +55,12 @@ pub enum What {
 /// `root sign`.
 #[derive(Args, Debug)]
 pub struct Sign {
-    /// A request by its node's name, or its text: - is standard input, @FILE a file
+    /// A request by its node's name or id, by the serial that `regatta join` shows, or its text: - is standard input, @FILE a file
     #[arg(value_name = "NAME|-|@FILE", required = true)]
     pub requests: Vec<String>,
+    /// Do not ask whether what is shown is meant
+    #[arg(long)]
+    pub yes: bool,
     /// The file with the root key; may be repeated where several have to sign
     #[arg(long, value_name = "FILE", required = true)]
     pub root_key: Vec<PathBuf>,
@@ -205,6 +210,59 @@ async fn bring(
     Ok(())
 }
 
+/// The waiting request that is meant by a name, an id or a serial. Of two for one name or one node
+/// only the serial tells which was made by the machine that its owner stands at.
+fn asked_for<'a>(
+    waiting: &'a [ManagerRequest],
+    asked: &str,
+) -> Result<Option<&'a ManagerRequest>, Failure> {
+    for request in waiting {
+        if serial(request)? == asked {
+            return Ok(Some(request));
+        }
+    }
+    let found = waiting
+        .iter()
+        .filter(|it| it.name == asked || it.id == asked);
+    let found: Vec<&ManagerRequest> = found.collect();
+    let Some(first) = found.first() else {
+        return Ok(None);
+    };
+    let alike = waiting
+        .iter()
+        .filter(|it| it.name == first.name || it.id == first.id);
+    let serials: Result<Vec<String>, Failure> = alike.map(serial).collect();
+    let serials = serials?;
+    if serials.len() > 1 {
+        return Err(wrong(format!(
+            "{} requests bear that name or id; give the serial that `regatta join` shows: {}",
+            serials.len(),
+            serials.join(", ")
+        )));
+    }
+    Ok(Some(first))
+}
+
+fn serial(request: &ManagerRequest) -> Result<String, Failure> {
+    let certificate: Certificate = from_text(&request.request).map_err(wrong)?;
+    Ok(serial_of(&certificate).to_string())
+}
+
+/// What the root is about to sign, to be compared with what the joiner shows.
+fn shown(certificate: &Certificate) -> String {
+    let (from, to) = (certificate.window.from.0, certificate.window.to.0);
+    format!(
+        "{} as a manager: node {}, serial {}, key {}, {} grants, from {} until {}",
+        certificate.name,
+        certificate.node,
+        serial_of(certificate),
+        &certificate.keys.sign.0.to_string()[..16],
+        certificate.grants.len(),
+        moment(from),
+        moment(to)
+    )
+}
+
 async fn sign_requests(
     sign: Sign,
     fleet: &FleetInfo,
@@ -216,10 +274,7 @@ async fn sign_requests(
     let signers = signers(&document, &keys).map_err(wrong)?;
     let waiting = client.requests().await?;
     for asked in &sign.requests {
-        let request = waiting
-            .iter()
-            .find(|it| it.name == *asked || it.id == *asked);
-        let text = match request {
+        let text = match asked_for(&waiting, asked)? {
             Some(request) => request.request.clone(),
             None if asked == "-" || asked.starts_with('@') => token::read(asked, console)?,
             None => {
@@ -236,11 +291,12 @@ async fn sign_requests(
                 certificate.name
             )));
         }
-        console.say(&format!(
-            "signing {} as a manager, until {}",
-            certificate.name,
-            moment(certificate.window.to.0)
-        ));
+        let what = shown(&certificate);
+        if sign.yes {
+            console.say(&format!("signing {what}"));
+        } else {
+            console.confirm(&format!("sign {what}"))?;
+        }
         let signed = SignedCertificate::sign(&certificate, &id, &signers);
         bring(
             &Statement::Certify(signed),
@@ -287,6 +343,15 @@ async fn stop_managers(
             )));
         };
         let mut verdict: Verdict = from_text(&manager.verdict).map_err(wrong)?;
+        let is_meant = match verdict.subject {
+            Subject::Holder { node, .. } => node.to_string() == manager.id,
+            Subject::Invite(_) => false,
+        };
+        if !is_meant || verdict.ruling != Ruling::Stopped {
+            return Err(wrong(format!(
+                "what this node gave to sign does not stop {name}; use another manager"
+            )));
+        }
         verdict.reason = revoke.reason.clone().unwrap_or_default();
         let bytes = Bytes::from(codec::encode(&verdict));
         let signatures = signers.iter().map(|(key, signer)| KeySignature {
@@ -343,4 +408,60 @@ async fn change_keys(
         path.display()
     ));
     Ok(Exit::ALL)
+}
+
+#[cfg(test)]
+mod tests {
+    use regatta_protocol::crypto::seal::BoxKey;
+    use regatta_protocol::crypto::sign::PublicKey;
+    use regatta_protocol::ident::{Hash, NodeId};
+    use regatta_protocol::trust::certificate::{NodeKeys, Window};
+
+    use super::*;
+
+    fn request(name: &str, number: u8, key: u8) -> ManagerRequest {
+        let certificate = Certificate {
+            issuer: Issuer::Root(1),
+            node: NodeId([number; 16]),
+            name: Name::new(name).expect("a name"),
+            rank: Rank::Manager,
+            keys: NodeKeys {
+                sign: PublicKey(Hash([key; 32])),
+                seal: BoxKey(Hash([key; 32])),
+            },
+            labels: Labels::none(),
+            grants: Vec::new(),
+            window: Window {
+                from: Millis(1),
+                to: Millis(2),
+            },
+        };
+        ManagerRequest {
+            name: name.to_owned(),
+            id: certificate.node.to_string(),
+            request: to_text(&certificate),
+            asked: moment(1),
+        }
+    }
+
+    #[test]
+    fn of_two_requests_for_one_name_or_node_only_the_serial_tells() {
+        let waiting = [
+            request("m2", 2, 20),
+            request("m2", 9, 90),
+            request("m3", 3, 30),
+            request("m4", 4, 40),
+            request("m5", 4, 50),
+        ];
+        let found = |asked: &str| asked_for(&waiting, asked);
+        for asked in ["m2", "m4", waiting[0].id.as_str(), waiting[4].id.as_str()] {
+            assert!(found(asked).is_err(), "{asked}");
+        }
+        for meant in &waiting {
+            let by_serial = serial(meant).expect("a certificate");
+            assert_eq!(found(&by_serial).expect("one"), Some(meant));
+        }
+        assert_eq!(found("m3").expect("one"), Some(&waiting[2]));
+        assert_eq!(found("m6").expect("none"), None);
+    }
 }

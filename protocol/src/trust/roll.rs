@@ -150,7 +150,8 @@ impl<'a> Roll<'a> {
 
     /// The same as [`Self::device`] but for whether it is contested, which is not looked at: of an
     /// invite for a whole fleet that would be a look at the whole fleet.
-    pub(crate) fn standing(&self, node: &NodeId) -> Option<Enrolled> {
+    #[must_use]
+    pub fn standing(&self, node: &NodeId) -> Option<Enrolled> {
         Some(self.fold(self.latest(node)?))
     }
 

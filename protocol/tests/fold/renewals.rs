@@ -323,7 +323,7 @@ fn a_device_takes_nothing_of_a_manager_without_rights_over_it_and_no_other_name_
         "{refused:?}"
     );
     let more = Certificate {
-        grants: vec![Grant::everywhere(Capability::Carry)],
+        grants: vec![Grant::everywhere(Capability::DeviceEnrol)],
         ..port.issued(0, (9, 39))
     };
     let refused = takes(&port, &holdings, &own, &more, 0);
