@@ -32,8 +32,8 @@ use crate::supervisor::Fatal;
 
 /// Under which key of [`Table::Node`] the certificate lies that took the place of the first.
 const CERTIFICATE: &[u8] = b"certificate";
-/// Under which key the node notes that it has written here.
-const BEGUN: &[u8] = b"begun";
+/// Under which key the node notes that what it had written before may be gone from here.
+const LOST: &[u8] = b"lost";
 /// Troubles that are kept for operators to see.
 const TROUBLES_MAX: usize = 64;
 
@@ -178,11 +178,13 @@ impl LedgerState {
         }
         let mut holdings = identity.holdings()?;
         holdings.restore_all(stored.entries.iter());
-        let begun = store.get(Table::Node, BEGUN).await?.is_some();
-        let fresh = !begun && !arguments.lost;
-        if !begun {
+        let known = store.get(Table::Node, LOST).await?.is_some();
+        // A store that lost nothing and holds nothing is of a node that has written nothing yet,
+        // however often it was started.
+        let fresh = !known && !arguments.lost;
+        if arguments.lost && !known {
             let mut batch = Batch::new().important();
-            batch.put(Table::Node, BEGUN, &[])?;
+            batch.put(Table::Node, LOST, &[])?;
             store.commit(batch).await?;
         }
         holdings.settle(clock.wall());

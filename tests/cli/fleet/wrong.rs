@@ -125,6 +125,39 @@ fn a_node_that_cannot_start_says_why() {
 }
 
 #[test]
+fn a_founder_that_was_stopped_before_its_first_entry_writes_after_all() {
+    let mut fleet = Fleet::found();
+    // Nothing was asked of it; that is no lost store.
+    fleet.stop("m1");
+    fleet.start("m1");
+    fleet.stop("m1");
+    fleet.start("m1");
+    fleet.join("amr-01", &[]);
+    fleet.until_ready("amr-01");
+}
+
+#[test]
+fn a_manager_whose_store_is_gone_says_so() {
+    let mut fleet = Fleet::found();
+    fleet.invite(&[]);
+    fleet.stop("m1");
+    for part in ["store", "index"] {
+        std::fs::remove_dir_all(fleet.path("m1").join(part)).expect("it is there");
+    }
+    for _ in 0..2 {
+        fleet.start("m1");
+        let status = fleet.does("m1", &["status"]);
+        assert!(
+            status.contains("warning: this node's store was lost"),
+            "{status}"
+        );
+        let refused = fleet.run("m1", &["invite"]);
+        fails(&refused, Exit::ALL_FAILED, "this node lost its ledgers");
+        fleet.stop("m1");
+    }
+}
+
+#[test]
 fn a_node_that_is_stopped_leaves_no_socket() {
     let mut fleet = Fleet::found();
     assert!(
