@@ -113,6 +113,11 @@ fn a_node_that_cannot_start_says_why() {
     let twice = fleet.run("m1", &["up", "--log-level", "error"]);
     fails(&twice, Exit::ALL_FAILED, "is in use by process");
     assert!(!text(&twice.stderr).contains("panicked"));
+    let ports = fleet.path("m1").join("ports.toml");
+    assert!(
+        !ports.exists(),
+        "the port of the one that runs stays its own"
+    );
     let nowhere = fleet.run("amr-02", &["up"]);
     fails(&nowhere, Exit::ALL_FAILED, "belongs to no fleet yet");
     std::fs::write(
