@@ -62,8 +62,17 @@ pub struct Demo {
 
 struct Place {
     folder: StateFolder,
+    port: u16,
     settings: Settings,
     origins: Origins,
+}
+
+impl Place {
+    async fn start(&self) -> Result<Node, DemoError> {
+        let node = Node::start(&self.folder, &self.settings, &self.origins).await?;
+        self.folder.keep_port(self.port)?;
+        Ok(node)
+    }
 }
 
 /// A node's folder, and settings that keep it to this machine.
@@ -80,6 +89,7 @@ fn place(folder: &Path, name: &str) -> Result<Place, DemoError> {
     let (settings, origins) = load_with(folder.path(), None, [], flags)?;
     Ok(Place {
         folder,
+        port,
         settings,
         origins,
     })
@@ -109,7 +119,7 @@ impl Demo {
             };
             found(&m1.folder, &ask, machine::wall(), &mut machine::prng())?;
         }
-        let manager = Node::start(&m1.folder, &m1.settings, &m1.origins).await?;
+        let manager = m1.start().await?;
         let mut demo = Self {
             folder: folder.to_owned(),
             manager,
@@ -125,8 +135,7 @@ impl Demo {
             if !known {
                 demo.join(&place, &agent, site).await?;
             }
-            let node = Node::start(&place.folder, &place.settings, &place.origins).await?;
-            demo.agents.push(node);
+            demo.agents.push(place.start().await?);
             tell(&match known {
                 true => format!("{agent} is up again"),
                 false => format!("{agent} joined, at site {site}"),

@@ -75,10 +75,7 @@ pub async fn join(
             Arc::new(secrets)
         }
     };
-    let nowhere = Listening {
-        listen: Vec::new(),
-        note: None,
-    };
+    let nowhere = Listening::at(Vec::new());
     let reach = reach(settings, false, &nowhere);
     let mut arguments = JoinArguments {
         token: ask_for.token,

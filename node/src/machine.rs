@@ -51,15 +51,23 @@ pub fn is_free(port: u16) -> bool {
     free("0.0.0.0")
 }
 
+/// Where ports are chosen: below those that the kernel gives to whoever does not care, or one of them
+/// could be somebody's by the time that it is listened on, now or after a restart.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// How many are tried.
+const PORT_TRIES: usize = 256;
+
 /// A port that is free for both now.
 #[must_use]
 pub fn free_port() -> Option<u16> {
-    (0..64).find_map(|_| {
-        let socket = TcpListener::bind(("0.0.0.0", 0)).ok()?;
-        let port = socket.local_addr().ok()?.port();
-        drop(socket);
-        is_free(port).then_some(port)
-    })
+    let mut prng = prng();
+    let mut random = move || {
+        let offset = u16::from_le_bytes(prng.bytes()) % (PORTS.end - PORTS.start);
+        PORTS.start + offset
+    };
+    (0..PORT_TRIES)
+        .map(|_| random())
+        .find(|port| is_free(*port))
 }
 
 /// Whether this machine has IPv6 at all.

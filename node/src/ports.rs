@@ -23,6 +23,20 @@ pub struct Listening {
     pub listen: Vec<Address>,
     /// Why they are not those of the settings.
     pub note: Option<String>,
+    /// The port to keep once the node runs, where it is another than the kept one.
+    pub keep: Option<u16>,
+}
+
+impl Listening {
+    /// At addresses that somebody named.
+    #[must_use]
+    pub fn at(listen: Vec<Address>) -> Self {
+        Self {
+            listen,
+            note: None,
+            keep: None,
+        }
+    }
 }
 
 /// The addresses of the settings; where these are the defaults, with a port that is free.
@@ -36,7 +50,7 @@ pub fn choose(
 ) -> Result<Listening, FolderError> {
     let listen = network.listen.clone();
     if origins.of("network.listen").source != Source::Default {
-        return Ok(Listening { listen, note: None });
+        return Ok(Listening::at(listen));
     }
     let kept = folder.kept_port()?;
     let (port, note) = match kept {
@@ -49,9 +63,7 @@ pub fn choose(
             (port, Some(note))
         }
     };
-    if kept != Some(port) {
-        folder.keep_port(port)?;
-    }
+    let keep = (kept != Some(port)).then_some(port);
     let ipv6 = has_ipv6();
     let with_port = |address: Address| {
         let text = address.to_string();
@@ -60,20 +72,16 @@ pub fn choose(
     };
     let usable = |address: &Address| ipv6 || !address.to_string().starts_with("/ip6/");
     let listen = listen.into_iter().filter(usable).map(with_port).collect();
-    Ok(Listening { listen, note })
+    Ok(Listening { listen, note, keep })
 }
 
-/// The port that was kept, or one that is free, which is kept from now on.
+/// The port that was kept, or one that is free; it is to be kept once the node runs.
 ///
 /// # Errors
-/// When it cannot be kept.
+/// When the kept one cannot be read.
 pub fn kept_or_free(folder: &StateFolder) -> Result<u16, FolderError> {
-    if let Some(port) = folder.kept_port()?.filter(|port| is_free(*port)) {
-        return Ok(port);
-    }
-    let port = free_port().unwrap_or(USUAL);
-    folder.keep_port(port)?;
-    Ok(port)
+    let kept = folder.kept_port()?.filter(|port| is_free(*port));
+    Ok(kept.unwrap_or_else(|| free_port().unwrap_or(USUAL)))
 }
 
 impl StateFolder {
@@ -92,7 +100,11 @@ impl StateFolder {
         }
     }
 
-    fn keep_port(&self, port: u16) -> Result<(), FolderError> {
+    /// Keeps a port, so that the node is found there again.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn keep_port(&self, port: u16) -> Result<(), FolderError> {
         let text = format!(
             "# Chosen at the first start, so that others find this node again.\nport = {port}\n"
         );
@@ -113,6 +125,13 @@ mod tests {
         let (settings, origins) =
             load_with(place.path(), None, [], Flags::default()).expect("the defaults");
         let first = choose(&folder, &settings.network, &origins).expect("a port");
+        let port = first.keep.expect("a new one");
+        assert_eq!(
+            folder.kept_port().expect("readable"),
+            None,
+            "not before it runs"
+        );
+        folder.keep_port(port).expect("kept");
         let again = choose(&folder, &settings.network, &origins).expect("a port");
         assert_eq!(first.listen, again.listen);
         assert_eq!(again.note, None);

@@ -65,6 +65,10 @@ impl Node {
         let (crew, handles) = NodeCrew::new(plan);
         let started = Running::start(crew).await;
         let running = started.map_err(|error| StartError::Actors(error.to_string()))?;
+        // Not before: where the node of this folder runs already, its port is taken by itself.
+        if let Some(port) = listening.keep {
+            folder.keep_port(port)?;
+        }
         folder.note_begun()?;
         Ok(Self {
             member,

@@ -1,7 +1,7 @@
 //! `regatta demo`: a small fleet on this machine.
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
@@ -13,6 +13,9 @@ use crate::demo::Demo;
 use crate::exit::Exit;
 use crate::folder::StateFolder;
 use crate::log;
+
+const REMOVE_TRIES: u32 = 20;
+const REMOVE_EVERY: Duration = Duration::from_millis(100);
 
 /// What was typed.
 #[derive(Args, Debug)]
@@ -59,8 +62,7 @@ pub async fn run(arguments: Arguments, _: &Place, console: &mut Console<'_>) -> 
         })?,
         () = signals.next() => {
             if goes {
-                // Its nodes end with this process; what they write meanwhile goes with /tmp.
-                let _ = std::fs::remove_dir_all(&folder);
+                remove_all(&folder).await;
             }
             return Err(Failure::refused("stopped before it was ready"));
         }
@@ -81,6 +83,18 @@ pub async fn run(arguments: Arguments, _: &Place, console: &mut Console<'_>) -> 
         console.say(&format!("everything is in {}", folder.display()));
     }
     Ok(Exit::ALL)
+}
+
+/// Removes the folder under nodes that end with this process, and may make a file until then.
+async fn remove_all(folder: &Path) {
+    for _ in 0..REMOVE_TRIES {
+        // What is left is tried again, and in the end left to whoever cleans temporary folders.
+        let _ = std::fs::remove_dir_all(folder);
+        tokio::time::sleep(REMOVE_EVERY).await;
+        if !folder.exists() {
+            return;
+        }
+    }
 }
 
 /// A name for this program, for shells that would not find it: `cargo run` puts it into no folder of

@@ -55,7 +55,8 @@ pub enum What {
 /// `root sign`.
 #[derive(Args, Debug)]
 pub struct Sign {
-    /// A request by its node's name or id, by the serial that `regatta join` shows, or its text: - is standard input, @FILE a file
+    /// A request by its node's name or id, by the serial that `regatta join` shows, or
+    /// its text: - is standard input, @FILE a file
     #[arg(value_name = "NAME|-|@FILE", required = true)]
     pub requests: Vec<String>,
     /// Do not ask whether what is shown is meant

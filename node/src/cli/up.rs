@@ -180,10 +180,8 @@ async fn serve(
     let systemd = Systemd::from_environment();
     let (name, fleet) = (&node.member.certificate.name, &node.member.fleet_name);
     let addresses = settled(&node).await.map(|status| status.addresses);
-    let listen = node.listening.listen.iter().map(ToString::to_string);
-    let addresses = addresses.filter(|known| !known.is_empty());
-    let addresses = addresses.unwrap_or_else(|| listen.collect());
-    let first = addresses.first().map_or("no address", String::as_str);
+    let addresses = addresses.unwrap_or_default();
+    let first = addresses.first().map_or("no address yet", String::as_str);
     let more = match addresses.len().saturating_sub(1) {
         0 => String::new(),
         more => format!(" and {more} more"),

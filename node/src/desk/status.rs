@@ -110,6 +110,11 @@ fn warnings(view: &LedgerView<'_>, names: &Names) -> Vec<String> {
             "this node's certificate lapses at {end} and was not renewed; no manager is reached"
         ));
     }
+    if own.rank == Rank::Manager && view.replica.is_rebuilding() {
+        let line = "this node's store was lost: it writes nothing until another manager, which has to \
+                    be up, has given back what it wrote";
+        warnings.push(line.to_owned());
+    }
     for trouble in view.troubles {
         warnings.push(match trouble {
             Alarm::Forked(ledger) => format!(

@@ -81,6 +81,13 @@ impl Replica {
         }
     }
 
+    /// Whether what this node wrote before is gone, so that it writes nothing until a peer has given it
+    /// back.
+    #[must_use]
+    pub fn is_rebuilding(&self) -> bool {
+        !self.author.is_whole()
+    }
+
     /// What is held.
     #[must_use]
     pub fn holdings(&self) -> &Holdings {

@@ -113,6 +113,11 @@ fn a_node_that_cannot_start_says_why() {
     let twice = fleet.run("m1", &["up", "--log-level", "error"]);
     fails(&twice, Exit::ALL_FAILED, "is in use by process");
     assert!(!text(&twice.stderr).contains("panicked"));
+    let ports = fleet.path("m1").join("ports.toml");
+    assert!(
+        !ports.exists(),
+        "the port of the one that runs stays its own"
+    );
     let nowhere = fleet.run("amr-02", &["up"]);
     fails(&nowhere, Exit::ALL_FAILED, "belongs to no fleet yet");
     std::fs::write(
@@ -122,6 +127,39 @@ fn a_node_that_cannot_start_says_why() {
     .expect("written");
     let typo = fleet.run("amr-01", &["up"]);
     fails(&typo, Exit::USAGE, "did you mean `network.listen`");
+}
+
+#[test]
+fn a_founder_that_was_stopped_before_its_first_entry_writes_after_all() {
+    let mut fleet = Fleet::found();
+    // Nothing was asked of it; that is no lost store.
+    fleet.stop("m1");
+    fleet.start("m1");
+    fleet.stop("m1");
+    fleet.start("m1");
+    fleet.join("amr-01", &[]);
+    fleet.until_ready("amr-01");
+}
+
+#[test]
+fn a_manager_whose_store_is_gone_says_so() {
+    let mut fleet = Fleet::found();
+    fleet.invite(&[]);
+    fleet.stop("m1");
+    for part in ["store", "index"] {
+        std::fs::remove_dir_all(fleet.path("m1").join(part)).expect("it is there");
+    }
+    for _ in 0..2 {
+        fleet.start("m1");
+        let status = fleet.does("m1", &["status"]);
+        assert!(
+            status.contains("warning: this node's store was lost"),
+            "{status}"
+        );
+        let refused = fleet.run("m1", &["invite"]);
+        fails(&refused, Exit::ALL_FAILED, "this node lost its ledgers");
+        fleet.stop("m1");
+    }
 }
 
 #[test]

@@ -305,12 +305,7 @@ fn why(error: &SwarmDialError) -> String {
     };
     let mut reasons: Vec<String> = Vec::new();
     for (_, error) in failed {
-        // What libp2p wraps around it says nothing itself.
-        let mut innermost: &dyn std::error::Error = error;
-        while let Some(inner) = innermost.source() {
-            innermost = inner;
-        }
-        let reason = innermost.to_string();
+        let reason = innermost(error);
         if !reason.is_empty() && !reasons.contains(&reason) {
             reasons.push(reason);
         }
@@ -320,4 +315,13 @@ fn why(error: &SwarmDialError) -> String {
         "nobody answers at {first}{more}{because}{}",
         reasons.join(", ")
     )
+}
+
+/// What is behind an error: what libp2p wraps around it says nothing itself.
+pub(super) fn innermost(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(inner) = innermost.source() {
+        innermost = inner;
+    }
+    innermost.to_string()
 }

@@ -8,6 +8,7 @@ use libp2p::{Multiaddr, PeerId};
 use regatta_protocol::ident::NodeId;
 
 use super::Engine;
+use super::connections::innermost;
 use super::state::Due;
 use crate::network::limits::RESERVE_AGAIN;
 use crate::network::{Address, NetworkEvent};
@@ -26,8 +27,7 @@ pub(super) struct Reservation {
 impl Engine {
     pub(super) fn listen(&mut self, address: Address) {
         if let Err(error) = self.swarm.listen_on(address.0.clone()) {
-            let error = error.to_string();
-            tracing::error!(%address, %error, "cannot listen");
+            let error = innermost(&error);
             self.outbox
                 .push(NetworkEvent::ListenFailed { address, error });
         }

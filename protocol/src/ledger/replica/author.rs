@@ -137,6 +137,11 @@ const COUNTED_MAX: usize = 1024;
 const TIME_EVERY_MS: u64 = 10_000;
 
 impl Author {
+    /// Whether what this node wrote before is surely held.
+    pub(super) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
     pub(super) fn new(whole: bool) -> Self {
         Self {
             incarnation: None,
