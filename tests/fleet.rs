@@ -1,4 +1,8 @@
 //! Whole nodes in one process, in virtual time: forming, partitions, losses, power cuts.
+#![expect(
+    clippy::print_stdout,
+    reason = "figures of a run, for whoever asks with --nocapture"
+)]
 
 #[path = "fleet/certificates.rs"]
 mod certificates;

@@ -26,6 +26,7 @@ async fn used(fleet: &LiveFleet, place: usize) -> (Serial, Millis) {
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "takes minutes, and is not settled: RELIABILITY.md, known gaps"]
 async fn a_certificate_is_renewed_at_a_third_of_its_life_and_used_after_a_restart() {
     let mut fleet = fleet(1).await;
     let (first, end) = used(&fleet, 1).await;
@@ -54,6 +55,7 @@ async fn a_certificate_is_renewed_at_a_third_of_its_life_and_used_after_a_restar
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "takes minutes, and is not settled: RELIABILITY.md, known gaps"]
 async fn a_device_that_was_off_while_its_certificate_lapsed_is_renewed_with_its_new_labels() {
     let mut fleet = fleet(2).await;
     let (_, end) = used(&fleet, 1).await;
@@ -78,6 +80,7 @@ async fn a_device_that_was_off_while_its_certificate_lapsed_is_renewed_with_its_
 }
 
 #[tokio::test(start_paused = true)]
+#[ignore = "takes minutes, and is not settled: RELIABILITY.md, known gaps"]
 async fn a_device_off_over_the_life_of_its_managers_certificate_comes_back() {
     let mut fleet = LiveFleet::found(3, 2).await;
     fleet.join_many(1).await;

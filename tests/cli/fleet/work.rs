@@ -22,7 +22,10 @@ fn second_manager(fleet: &mut Fleet) {
             .does("m1", &["status"])
             .contains("m2 waits to become a manager")
     );
-    let said = fleet.does("m1", &["root", "sign", "m2", "--yes", "--root-key", "acme.key"]);
+    let said = fleet.does(
+        "m1",
+        &["root", "sign", "m2", "--yes", "--root-key", "acme.key"],
+    );
     assert!(said.starts_with("m2 is a manager (saved, on "), "{said}");
     let joined = joining.wait_with_output().expect("it ends");
     assert_eq!(code(&joined), Some(0), "{}", text(&joined.stderr));
