@@ -20,7 +20,7 @@ fn an_invite_that_is_over_is_refused_in_one_line() {
     let (one, token) = fleet.invited("a1");
     one.ok(&["join", &token, "--name", "a1"]);
     let late = fleet.lab.machine("late");
-    late.refuses(&["join", &token, "--name", "late"], 2, "all of them joined");
+    late.refuses(&["join", &token, "--name", "late"], 2, "used up");
 
     let short = fleet.get("m1").json(&["invite", "--ttl", "1s"]);
     let token = fleet.token(&short);
