@@ -12,7 +12,7 @@ use crate::store::disk::real::RealDisk;
 use crate::store::disk::simulated::SimulatedDisk;
 use crate::store::index::on_disk::SledIndex;
 use crate::store::index::{Index, IndexChange, IndexError, IndexItem, OpenedIndex};
-use crate::store::{Batch, Opened, Store, StoreError, Table, Writer, open};
+use crate::store::{Batch, Opened, Sizes, Store, StoreError, Table, Writer, open};
 
 fn reopen_real(folder: &Path) -> (Writer, Opened) {
     let disk = RealDisk::open(folder).expect("nobody else has it");
