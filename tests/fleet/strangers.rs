@@ -85,10 +85,7 @@ async fn an_invite_lets_in_whom_it_is_for_and_only_while_it_is_good() {
     assert_eq!(fleet.nodes[first].id, fleet.nodes[again].id);
     let other = fleet.join(&token, "amr-02").await;
     let why = other.expect_err("it is used up");
-    assert!(
-        why.contains("for 1 devices and all of them joined"),
-        "{why}"
-    );
+    assert!(why.contains("used up"), "{why}");
     let mut elsewhere = token.clone();
     elsewhere.addresses = vec![fleet.nodes[1].address().to_string()];
     fleet.agreed(&[0, 1]).await;
@@ -96,10 +93,7 @@ async fn an_invite_lets_in_whom_it_is_for_and_only_while_it_is_good() {
         .join(&elsewhere, "amr-03")
         .await
         .expect_err("there too");
-    assert!(
-        why.contains("for 1 devices and all of them joined"),
-        "{why}"
-    );
+    assert!(why.contains("used up"), "{why}");
     let token = fleet.try_invite(0, 5, 60_000).await.expect("an invite");
     sleep(Duration::from_secs(61)).await;
     let why = fleet.join(&token, "amr-04").await.expect_err("it expired");
