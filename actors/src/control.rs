@@ -11,7 +11,10 @@ use crate::drive::task;
 use crate::supervisor::Waiting;
 
 /// Serves operators until it is dropped; an error says why it cannot go on.
-pub type Service = Arc<dyn Fn(Handles) -> Waiting<Result<(), String>> + Send + Sync>;
+pub type Serving = Waiting<Result<(), String>>;
+
+/// Takes the socket, and gives what serves it; an error says why it cannot be had.
+pub type Service = Arc<dyn Fn(Handles) -> Waiting<Result<Serving, String>> + Send + Sync>;
 
 /// What the actor is started with.
 pub struct ControlArguments {
@@ -59,7 +62,8 @@ impl Actor for ControlActor {
         myself: ActorRef<ControlMessage>,
         arguments: ControlArguments,
     ) -> Result<ControlState, ActorProcessingErr> {
-        let serving = (arguments.service)(arguments.handles);
+        // A crew whose socket cannot be had does not start: nobody could ask it anything.
+        let serving = (arguments.service)(arguments.handles).await?;
         let task = task::run(serving, move |ended| {
             // An actor that is gone needs no telling.
             let _ = myself.cast(ControlMessage::Ended(ended.and_then(|ended| ended)));

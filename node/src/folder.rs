@@ -3,6 +3,7 @@
 //! ```text
 //! identity/keys.toml     the secret keys; 0600, and refused where others may read it
 //! identity/member.toml   the fleet, its root, this node's certificate, where managers were
+//! identity/lock          held while a fleet is founded or joined here
 //! identity/begun         there once the node has run: then an empty store is a loss
 //! ports.toml             ports that were chosen because the usual ones were taken
 //! store/                 what the node holds; see `regatta_actors::store`
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub use self::default::{SYSTEM_STATE_DIR, default_state_dir};
-pub use self::files::{read_secret, write_secret};
+pub use self::files::{FolderLock, read_secret, write_secret};
 pub use self::keys::fresh as fresh_keys;
 pub use self::member::Membership;
 
@@ -137,6 +138,19 @@ impl StateFolder {
     pub fn make(&self) -> Result<(), FolderError> {
         files::make_folder(&self.path)?;
         files::make_folder(&self.identity())
+    }
+
+    /// Makes the folder for a node that is to be, and keeps others from doing so meanwhile.
+    ///
+    /// # Errors
+    /// When somebody is at it, it is a node's already, or the system refuses.
+    pub fn begin(&self) -> Result<FolderLock, FolderError> {
+        self.refuse_members()?;
+        self.make()?;
+        let lock = files::lock(&self.identity().join("lock"))?;
+        // Whoever had the lock may have finished.
+        self.refuse_members()?;
+        Ok(lock)
     }
 
     /// Makes the folder alone, for something else than a node.

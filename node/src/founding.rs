@@ -58,11 +58,10 @@ pub fn found(
     at: Millis,
     prng: &mut Prng,
 ) -> Result<NewFleet, FolderError> {
-    folder.refuse_members()?;
+    let _lock = folder.begin()?;
     let next_key = next_to(&ask.root_key);
     let founded = founding::found(ask.fleet.clone(), at, prng);
     let (fleet, key) = (&ask.fleet, &founded.key);
-    folder.make()?;
     let secrets = match folder.keys()? {
         Some(secrets) => secrets,
         None => {
@@ -105,7 +104,7 @@ pub fn found(
 #[cfg(test)]
 mod tests {
     use super::{FoundAsk, found, next_to};
-    use crate::folder::{FolderError, StateFolder};
+    use crate::folder::{FolderError, StateFolder, write_secret};
     use crate::root_key::{RootKey, signers};
     use regatta_protocol::codec::{self, Name};
     use regatta_protocol::machine::Millis;
@@ -136,6 +135,34 @@ mod tests {
         let again = found(&folder, &ask, at, &mut Prng::from_number(2));
         assert!(matches!(again, Err(FolderError::Taken { .. })));
         assert_eq!(folder.member().expect("as before").identity.fleet, new.id);
+    }
+
+    #[test]
+    fn a_secret_takes_no_files_place_and_leaves_nothing_beside_it() {
+        let place = tempfile::tempdir().expect("a folder");
+        let key = place.path().join("acme-root.key");
+        let (theirs, aside) = (place.path().join("theirs"), place.path().join("aside"));
+        write_secret(&key, b"first").expect("there was none");
+        let taken = write_secret(&key, b"second").expect_err("it is there");
+        assert!(taken.to_string().contains("it is there already"), "{taken}");
+        assert_eq!(std::fs::read(&key).expect("ours"), b"first");
+        // A link that leads elsewhere is there too, also where what it names is not.
+        std::os::unix::fs::symlink(&theirs, &aside).expect("linked");
+        write_secret(&aside, b"secret").expect_err("it is there");
+        assert!(!theirs.exists());
+        let left = std::fs::read_dir(place.path()).expect("ours").count();
+        assert_eq!(left, 2, "the key and the link");
+    }
+
+    #[test]
+    fn two_do_not_found_or_join_in_one_folder_at_once() {
+        let place = tempfile::tempdir().expect("a folder");
+        let folder = StateFolder::at(place.path());
+        let lock = folder.begin().expect("nobody is there");
+        let busy = folder.begin().expect_err("somebody is");
+        assert!(busy.to_string().contains("wait for it"), "{busy}");
+        drop(lock);
+        folder.begin().expect("nobody is there any more");
     }
 
     #[test]

@@ -64,8 +64,7 @@ pub async fn join(
     ask_for: JoinAsk,
     tell: impl FnMut(Progress<'_>),
 ) -> Result<Joined, JoiningError> {
-    folder.refuse_members()?;
-    folder.make()?;
+    let _lock = folder.begin()?;
     let mut prng = machine::prng();
     let secrets = match folder.keys()? {
         Some(secrets) => secrets,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_actors::clock::Clock;
+use regatta_actors::control::Serving;
 use regatta_actors::crew::{Ground, Handles, NodeCrew, NodePlan, Reach};
 use regatta_actors::network::{NetworkLimits, NetworkSettings, NetworkTransport};
 use regatta_actors::store::Sizes;
@@ -178,10 +179,12 @@ fn plan(
             let control = control.clone();
             Box::pin(async move {
                 let server = bind(control).await.map_err(|error| error.to_string())?;
-                server
-                    .serve(Desk::of(handles), std::future::pending())
-                    .await;
-                Ok(())
+                let serving: Serving = Box::pin(async move {
+                    let never = std::future::pending();
+                    server.serve(Desk::of(handles), never).await;
+                    Ok(())
+                });
+                Ok(serving)
             })
         })),
     }

@@ -61,7 +61,11 @@ fn callers_are_whom_the_kernel_says() {
     let name = name.map(|row| row[0].clone());
     for listed in [false, true] {
         let users = match &name {
-            Some(name) if listed => [(name.clone(), vec![Capability::DeviceEnrol])].into(),
+            Some(name) if listed => [(
+                name.clone(),
+                vec![Capability::DeviceEnrol, Capability::Delegate],
+            )]
+            .into(),
             _ => [].into(),
         };
         let settings = ServerSettings {
@@ -95,9 +99,18 @@ fn callers_are_whom_the_kernel_says() {
                 false => fails(&ask(&["status"]), Exit::ALL_FAILED, "may not use this node"),
                 true => {
                     fails(&ask(&["status"]), Exit::ALL_FAILED, not_started);
-                    fails(&ask(&["forget", "amr-07"]), Exit::ALL_FAILED, not_started);
+                    fails(&ask(&["renew", "amr-07"]), Exit::ALL_FAILED, not_started);
+                    // What stops a device, whatever else it does, needs the right to stop one; and
+                    // nobody hands on what he does not have.
                     let refused = "stop is not among its capabilities";
-                    fails(&ask(&["revoke", "amr-07"]), Exit::ALL_FAILED, refused);
+                    for stops in ["revoke", "forget", "replace"] {
+                        fails(&ask(&[stops, "amr-07"]), Exit::ALL_FAILED, refused);
+                    }
+                    let key = "00".repeat(32);
+                    let grant = |what| ask(&["grant", what, "--to", "bob", "--key", &key]);
+                    let refused = "may not grant exec.run: it is not among its capabilities";
+                    fails(&grant("exec.run"), Exit::ALL_FAILED, refused);
+                    fails(&grant("device.enrol"), Exit::ALL_FAILED, not_started);
                 }
             }
         }

@@ -183,12 +183,12 @@ fn many_are_asked_about_first() {
         ("GET /v1/devices?selector=site%3Dosaka", 200, list),
         ("GET /v1/devices?selector=none", 200, "[]".to_owned()),
         (
-            "POST /v1/revocations/amr-07",
+            "POST /v1/revocations/n-amr-07",
             200,
             saved("amr-07 is stopped").to_string(),
         ),
         (
-            "POST /v1/revocations/amr-08",
+            "POST /v1/revocations/n-amr-08",
             200,
             saved("amr-08 is stopped").to_string(),
         ),
@@ -209,7 +209,7 @@ fn many_are_asked_about_first() {
     fails(
         &node.run(&["revoke", "-l", "none", "--yes"]),
         Exit::ALL_FAILED,
-        "no device matches \"none\"",
+        "no live device matches \"none\"",
     );
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use regatta_protocol::codec::{self, Name};
 use regatta_protocol::ledger::entry::{EntryKind, LedgerKind};
 use regatta_protocol::ledger::replica::author::Draft;
+use regatta_protocol::selector::Labels;
 use regatta_protocol::trust::certificate::Capability;
 use regatta_protocol::trust::enrolment::change::{Forget, Relabel};
 use regatta_protocol::trust::roll::Enrolled;
@@ -39,11 +40,24 @@ fn check_reason(reason: &str) -> Result<(), ActError> {
     Ok(())
 }
 
-fn check_may_stop(view: &LedgerView<'_>) -> Result<(), ActError> {
-    if view.papers.can(Capability::Stop) {
+/// `labels`: of whom it is to stop; an invite's are those that it gives.
+fn check_may_stop(view: &LedgerView<'_>, labels: &Labels) -> Result<(), ActError> {
+    let mut grants = view.papers.certificate.grants.iter();
+    if grants.any(|it| it.capability == Capability::Stop && it.selector.matches(labels)) {
         return Ok(());
     }
-    let why = "this manager's certificate does not let it stop anybody";
+    let why = match view.papers.can(Capability::Stop) {
+        true => "this manager's certificate does not let it stop anybody with these labels",
+        false => "this manager's certificate does not let it stop anybody",
+    };
+    Err(ActError::Invalid(why.to_owned()))
+}
+
+fn check_may_enrol(view: &LedgerView<'_>, labels: &Labels) -> Result<(), ActError> {
+    if view.papers.certificate.may_enrol(labels) {
+        return Ok(());
+    }
+    let why = "this manager's certificate is not for devices with these labels";
     Err(ActError::Invalid(why.to_owned()))
 }
 
@@ -70,8 +84,8 @@ pub async fn revoke(
 ) -> Result<Saved<Target>, ActError> {
     check_reason(&reason)?;
     write(handles, move |view| {
-        check_may_stop(view)?;
         let (target, enrolled) = device(view, &device_name)?;
+        check_may_stop(view, &enrolled.labels)?;
         let (serial, node) = (enrolled.serial, enrolled.node);
         let subject = Subject::Holder { serial, node };
         let drafts = if enrolled.stopped {
@@ -95,8 +109,8 @@ pub async fn stop_invite(
 ) -> Result<Saved<String>, ActError> {
     check_reason(&reason)?;
     write(handles, move |view| {
-        check_may_stop(view)?;
         let found = find_invite(view, &invite)?;
+        check_may_stop(view, &found.terms.labels)?;
         let drafts = if found.stopped {
             Vec::new()
         } else {
@@ -114,9 +128,10 @@ pub async fn stop_invite(
 pub async fn forget(handles: &Handles, device_name: String) -> Result<Saved<Target>, ActError> {
     write(handles, move |view| {
         let (target, enrolled) = device(view, &device_name)?;
+        check_may_enrol(view, &enrolled.labels)?;
         let mut drafts = Vec::new();
         if !enrolled.stopped {
-            check_may_stop(view)?;
+            check_may_stop(view, &enrolled.labels)?;
             let (serial, node) = (enrolled.serial, enrolled.node);
             drafts.push(stopping(Subject::Holder { serial, node }, "forgotten"));
         }
@@ -160,11 +175,8 @@ pub async fn relabel(
             after.set(key.clone(), value.clone())?;
             relabel.set.push((key, value));
         }
-        let own = &view.papers.certificate;
-        if !own.may_enrol(&enrolled.labels) || !own.may_enrol(&after) {
-            let why = "this manager's certificate is not for devices with these labels";
-            return Err(ActError::Invalid(why.to_owned()));
-        }
+        check_may_enrol(view, &enrolled.labels)?;
+        check_may_enrol(view, &after)?;
         if !enrolled.certificate.with_labels(&after).is_presentable() {
             let why = "too many or too long labels for a certificate; remove some (`key-`)";
             return Err(ActError::Invalid(why.to_owned()));

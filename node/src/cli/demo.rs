@@ -1,9 +1,13 @@
 //! `regatta demo`: a small fleet on this machine.
 
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use data_encoding::HEXLOWER;
 
 use super::console::{Console, Done, Failure};
 use super::get;
@@ -13,6 +17,7 @@ use crate::demo::Demo;
 use crate::exit::Exit;
 use crate::folder::StateFolder;
 use crate::log;
+use crate::machine;
 
 const REMOVE_TRIES: u32 = 20;
 const REMOVE_EVERY: Duration = Duration::from_millis(100);
@@ -31,6 +36,14 @@ pub struct Arguments {
     pub keep: bool,
 }
 
+/// A new one, for this user alone, under a name that nobody can have taken before.
+fn temporary_folder() -> io::Result<PathBuf> {
+    let salt = HEXLOWER.encode(&machine::prng().bytes::<4>());
+    let folder = std::env::temp_dir().join(format!("regatta-demo-{salt}"));
+    DirBuilder::new().mode(0o700).create(&folder)?;
+    Ok(folder)
+}
+
 /// Starts a manager and agents, says what to try, and stops them on Ctrl-C.
 ///
 /// # Errors
@@ -40,7 +53,7 @@ pub async fn run(arguments: Arguments, _: &Place, console: &mut Console<'_>) -> 
     let temporary = arguments.dir.is_none();
     let folder = match &arguments.dir {
         Some(folder) => folder.clone(),
-        None => std::env::temp_dir().join(format!("regatta-demo-{}", std::process::id())),
+        None => temporary_folder()?,
     };
     // What is to be pasted elsewhere holds in every folder.
     let folder = std::path::absolute(&folder).unwrap_or(folder);

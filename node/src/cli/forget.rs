@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::console::{Console, Done};
 use super::place::Place;
-use super::targets::{self, Selected};
+use super::targets::{self, Among, Selected};
 
 /// What was typed.
 #[derive(Args, Debug)]
@@ -23,6 +23,7 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>) -> Done {
     let client = place.client();
     let Arguments { names, selected } = arguments;
-    let names = selected.names(names, "forget", &client, console).await?;
-    targets::each(&names, console, async |name| client.forget(name).await).await
+    let whom = ("forget", Among::Listed);
+    let targets = selected.targets(names, whom, &client, console).await?;
+    targets::each(&targets, console, async |name| client.forget(name).await).await
 }

@@ -5,7 +5,7 @@ use regatta_protocol::codec::Name;
 
 use super::console::{Console, Done, Failure};
 use super::place::Place;
-use super::targets::{self, Selected};
+use super::targets::{self, Among, Selected};
 use crate::control::api::LabelAsk;
 
 /// What was typed.
@@ -26,8 +26,12 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     let Arguments { words, selected } = arguments;
     let (names, ask) = parsed(words, selected.selector.is_some())?;
     let client = place.client();
-    let names = selected.names(names, "label", &client, console).await?;
-    targets::each(&names, console, async |name| client.label(name, &ask).await).await
+    let whom = ("label", Among::Live);
+    let targets = selected.targets(names, whom, &client, console).await?;
+    targets::each(&targets, console, async |name| {
+        client.label(name, &ask).await
+    })
+    .await
 }
 
 /// Names come first; the first word is one, whatever it looks like, unless a selector names them.

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::console::{Console, Done};
 use super::place::Place;
-use super::targets::{self, Selected};
+use super::targets::{self, Among, Selected};
 use crate::exit::Exit;
 
 /// What was typed.
@@ -29,6 +29,10 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
         targets::said(console, &saved)?;
         return Ok(Exit::ALL);
     }
-    let names = selected.names(names, "renew", &client, console).await?;
-    targets::each(&names, console, async |name| client.renew(Some(name)).await).await
+    let whom = ("renew", Among::Live);
+    let targets = selected.targets(names, whom, &client, console).await?;
+    targets::each(&targets, console, async |name| {
+        client.renew(Some(name)).await
+    })
+    .await
 }

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::console::{Console, Done};
 use super::place::Place;
-use super::targets::{self, Selected};
+use super::targets::{self, Among, Selected};
 use crate::control::api::RevokeAsk;
 
 /// What was typed.
@@ -31,9 +31,10 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
         reason,
         selected,
     } = arguments;
-    let names = selected.names(names, "revoke", &client, console).await?;
+    let whom = ("revoke", Among::Live);
+    let targets = selected.targets(names, whom, &client, console).await?;
     let ask = RevokeAsk { reason };
-    targets::each(&names, console, async |name| {
+    targets::each(&targets, console, async |name| {
         client.revoke(name, &ask).await
     })
     .await

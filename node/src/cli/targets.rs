@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::console::{Console, Done, Failure};
-use crate::control::api::Saved;
+use crate::control::api::{Device, DeviceState, Saved};
 use crate::control::client::{Client, ClientError};
 use crate::exit::Exit;
 
@@ -18,25 +18,58 @@ pub struct Selected {
     pub yes: bool,
 }
 
+/// One that a command is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// What the node is asked for: what was typed, or the id of one that was selected, since a name may
+    /// go to another device between the list and the act.
+    pub ask: String,
+    /// What it is called in what is said.
+    pub name: String,
+}
+
+impl Target {
+    fn typed(name: String) -> Self {
+        let ask = name.clone();
+        Self { ask, name }
+    }
+}
+
+/// Which devices a selector can mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Among {
+    /// Those that are members.
+    Live,
+    /// Those that are listed, stopped ones too.
+    Listed,
+}
+
+impl Among {
+    fn has(self, device: &Device) -> bool {
+        let gone = matches!(device.state, DeviceState::Stopped | DeviceState::Forgotten);
+        self == Self::Listed || !gone
+    }
+}
+
 impl Selected {
-    /// The names that are meant: those typed, or those selected, after a question.
+    /// The targets that are meant: those typed, or those selected, after a question.
     ///
     /// # Errors
     /// When nothing or both is given, nothing is selected, or the answer is no.
-    pub async fn names(
+    pub async fn targets(
         &self,
         typed: Vec<String>,
-        verb: &str,
+        (verb, among): (&str, Among),
         client: &Client,
         console: &mut Console<'_>,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Result<Vec<Target>, Failure> {
         let Some(selector) = &self.selector else {
             if typed.is_empty() {
                 return Err(Failure::usage(format!(
                     "whom to {verb}: give names, or -l SELECTOR"
                 )));
             }
-            return Ok(typed);
+            return Ok(typed.into_iter().map(Target::typed).collect());
         };
         if !typed.is_empty() {
             return Err(Failure::usage(format!(
@@ -45,20 +78,29 @@ impl Selected {
             )));
         }
         let found = client.devices(Some(selector)).await?;
-        let names: Vec<String> = found.into_iter().map(|device| device.name).collect();
-        if names.is_empty() {
-            return Err(Failure::refused(format!("no device matches {selector:?}")));
+        let meant = found.into_iter().filter(|device| among.has(device));
+        let targets: Vec<Target> = meant
+            .map(|Device { id, name, .. }| Target { ask: id, name })
+            .collect();
+        if targets.is_empty() {
+            let live = match among {
+                Among::Live => "live ",
+                Among::Listed => "",
+            };
+            let why = format!("no {live}device matches {selector:?}");
+            return Err(Failure::refused(why));
         }
         if !self.yes {
-            console.confirm(&asked(verb, &names))?;
+            console.confirm(&asked(verb, &targets))?;
         }
-        Ok(names)
+        Ok(targets)
     }
 }
 
 /// `revoke 3 devices (amr-01, amr-02, amr-03)`; of many the first few.
-fn asked(verb: &str, names: &[String]) -> String {
+fn asked(verb: &str, targets: &[Target]) -> String {
     const SHOWN: usize = 5;
+    let names: Vec<&str> = targets.iter().map(|it| it.name.as_str()).collect();
     let shown = names[..names.len().min(SHOWN)].join(", ");
     let more = match names.len().saturating_sub(SHOWN) {
         0 => String::new(),
@@ -78,25 +120,25 @@ fn asked(verb: &str, names: &[String]) -> String {
 /// When the node cannot be reached, which is the same for all of them; or with the failure of the
 /// only target.
 pub async fn each(
-    names: &[String],
+    targets: &[Target],
     console: &mut Console<'_>,
     act: impl AsyncFn(&str) -> Result<Saved, ClientError>,
 ) -> Done {
     let mut failed = 0;
-    for name in names {
-        match act(name).await {
+    for target in targets {
+        match act(&target.ask).await {
             Ok(saved) => said(console, &saved)?,
-            Err(error) if names.len() == 1 || error.exit() == Exit::UNREACHABLE => {
+            Err(error) if targets.len() == 1 || error.exit() == Exit::UNREACHABLE => {
                 return Err(error.into());
             }
             Err(ClientError::Output(error)) => return Err(error.into()),
             Err(error) => {
                 failed += 1;
-                console.say(&format!("{name}: {error}"));
+                console.say(&format!("{}: {error}", target.name));
             }
         }
     }
-    Ok(exit(failed, names.len()))
+    Ok(exit(failed, targets.len()))
 }
 
 /// How a command ends of whose targets so many failed.
@@ -136,7 +178,8 @@ mod tests {
 
     #[test]
     fn a_question_names_some_and_counts_all() {
-        let names: Vec<String> = (1..=7).map(|number| format!("amr-0{number}")).collect();
+        let names = (1..=7).map(|number| Target::typed(format!("amr-0{number}")));
+        let names: Vec<Target> = names.collect();
         let expect = "revoke 7 devices (amr-01, amr-02, amr-03, amr-04, amr-05 and 2 more)";
         assert_eq!(asked("revoke", &names), expect);
         assert_eq!(asked("label", &names[..1]), "label 1 device (amr-01)");

@@ -146,7 +146,7 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
 }
 
 /// Waits, for a moment, until the node listens and has heard from a manager what it missed: who asks
-/// it as soon as it is ready is not to be told that there are no devices.
+/// it as soon as it is ready is not to be told that there are no devices. Nothing, where it ended.
 async fn settled(node: &Node) -> Option<Status> {
     let began = Instant::now();
     let mut last: Option<Status> = None;
@@ -161,7 +161,7 @@ async fn settled(node: &Node) -> Option<Status> {
                 return Some(status.clone());
             }
         }
-        if began.elapsed() > SETTLE_WITHIN {
+        if status.is_some() && began.elapsed() > SETTLE_WITHIN {
             return status;
         }
         last = status;
@@ -178,9 +178,18 @@ async fn serve(
     console: &mut Console<'_>,
 ) -> Done {
     let systemd = Systemd::from_environment();
+    let settled = tokio::select! {
+        settled = settled(&node) => settled,
+        () = signals.next() => {
+            systemd.stopping();
+            node.stop();
+            None
+        }
+    };
+    let Some(Status { addresses, .. }) = settled else {
+        return ended(node.ended().await);
+    };
     let (name, fleet) = (&node.member.certificate.name, &node.member.fleet_name);
-    let addresses = settled(&node).await.map(|status| status.addresses);
-    let addresses = addresses.unwrap_or_default();
     let first = addresses.first().map_or("no address yet", String::as_str);
     let more = match addresses.len().saturating_sub(1) {
         0 => String::new(),
@@ -199,16 +208,19 @@ async fn serve(
     }
     let watchdog = systemd.watchdog().unwrap_or(WATCH_EVERY);
     let mut beats = tokio::time::interval(watchdog);
-    let ended = loop {
+    loop {
         tokio::select! {
-            ended = node.ended() => break ended,
+            end = node.ended() => return ended(end),
             _ = beats.tick() => if node.is_up() { systemd.alive() },
             () = signals.next() => {
                 systemd.stopping();
                 node.stop();
             }
         }
-    };
+    }
+}
+
+fn ended(ended: Ended) -> Done {
     match ended {
         Ended::Asked => Ok(Exit::ALL),
         // systemd starts it again, after a while.

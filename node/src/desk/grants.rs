@@ -71,8 +71,14 @@ impl Desk {
     /// # Errors
     /// See [`Desk`].
     pub async fn grant(&self, caller: &Caller, ask: GrantAsk) -> Result<Granted, Problem> {
-        let handles = self.handles()?;
         let wanted = wanted(&ask)?;
+        let mut capabilities = wanted.grants.iter().map(|grant| grant.capability);
+        if let Some(lacks) = capabilities.find(|it| !caller.may(*it)) {
+            return Err(Problem::refused(format!(
+                "{caller} may not grant {lacks}: it is not among its capabilities under control.users"
+            )));
+        }
+        let handles = self.handles()?;
         let node = NodeId(Prng::from_seed((handles.entropy)()).bytes());
         let written = acts::write(handles, move |view| {
             let now = view.replica.reference(view.now);

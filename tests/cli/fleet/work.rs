@@ -171,11 +171,24 @@ fn new_hardware_takes_a_devices_place_and_the_old_board_is_stopped() {
         states.sort();
         states == ["\"ready\"", "\"stopped\""]
     });
+    // A selector means who is a member now, each by its id: two have had this name.
+    let label = ["label", "-l", "site=osaka", "line=9", "--yes"];
+    let said = fleet.does("m1", &label);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("amr-01 is labelled"), "{said}");
     fleet.start("amr-01");
     fleet.until("the old board knows that it is not wanted", |fleet| {
         let status = fleet.does("amr-01", &["status"]);
         status.contains("warning: this node was revoked") || status.contains("refused this node")
     });
+    let revoke = ["revoke", "-l", "site=osaka", "--yes"];
+    let said = fleet.does("m1", &revoke);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let nobody = fleet.run("m1", &revoke);
+    assert_eq!(code(&nobody), Some(2));
+    assert!(text(&nobody.stderr).contains("no live device matches"));
+    let said = fleet.does("m1", &["forget", "-l", "site=osaka", "--yes"]);
+    assert_eq!(said.lines().count(), 2, "stopped ones too: {said}");
 }
 
 #[test]

@@ -86,8 +86,8 @@ where
             )));
         }
     };
-    if let (Some(needed), Some(caller)) = (route.needs, caller)
-        && !caller.may(needed)
+    if let Some(caller) = caller
+        && let Some(needed) = route.needs.iter().find(|needed| !caller.may(**needed))
     {
         tracing::warn!(user = %caller, uid = caller.uid, pid = caller.pid, path, %needed, "refused");
         return refusal(&Problem::refused(format!(

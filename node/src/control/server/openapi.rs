@@ -76,8 +76,9 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
             "content": { "application/json": { "schema": shape(generator) } },
         });
     }
-    if let Some(capability) = route.needs {
-        operation["x-capability"] = json!(capability.to_string());
+    if !route.needs.is_empty() {
+        let needs: Vec<String> = route.needs.iter().map(ToString::to_string).collect();
+        operation["x-capabilities"] = json!(needs);
     }
     operation
 }

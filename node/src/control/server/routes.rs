@@ -81,7 +81,7 @@ pub struct Route {
     /// With at most one `{name}`, which is one segment.
     pub path: &'static str,
     /// What a caller needs who has only a part of the node's capabilities.
-    pub needs: Option<Capability>,
+    pub needs: &'static [Capability],
     pub about: &'static str,
     /// Parameters that may follow a `?`, with what they say.
     pub query: &'static [(&'static str, &'static str)],
@@ -94,7 +94,7 @@ const fn get(call: Call, path: &'static str, about: &'static str, gives: Content
         call,
         method: Method::Get,
         path,
-        needs: None,
+        needs: &[],
         about,
         query: &[],
         takes: None,
@@ -117,8 +117,8 @@ const fn post(
 }
 
 impl Route {
-    const fn needs(mut self, capability: Capability) -> Self {
-        self.needs = Some(capability);
+    const fn needs(mut self, capabilities: &'static [Capability]) -> Self {
+        self.needs = capabilities;
         self
     }
 
@@ -159,7 +159,7 @@ pub const ROUTES: [Route; 23] = [
         Some(of::<LabelAsk>),
         of::<Saved>,
     )
-    .needs(Capability::DeviceEnrol),
+    .needs(&[Capability::DeviceEnrol]),
     post(
         Call::Forget,
         "/v1/devices/{name}/forget",
@@ -167,7 +167,7 @@ pub const ROUTES: [Route; 23] = [
         None,
         of::<Saved>,
     )
-    .needs(Capability::DeviceEnrol),
+    .needs(&[Capability::DeviceEnrol, Capability::Stop]),
     post(
         Call::Replace,
         "/v1/devices/{name}/replace",
@@ -175,7 +175,7 @@ pub const ROUTES: [Route; 23] = [
         Some(of::<InviteAsk>),
         of::<InviteGiven>,
     )
-    .needs(Capability::DeviceEnrol),
+    .needs(&[Capability::DeviceEnrol, Capability::Stop]),
     post(
         Call::RenewDevice,
         "/v1/devices/{name}/renew",
@@ -183,7 +183,7 @@ pub const ROUTES: [Route; 23] = [
         None,
         of::<Saved>,
     )
-    .needs(Capability::DeviceEnrol),
+    .needs(&[Capability::DeviceEnrol]),
     get(
         Call::Ping,
         "/v1/devices/{name}/ping",
@@ -228,7 +228,7 @@ pub const ROUTES: [Route; 23] = [
         Some(of::<InviteAsk>),
         of::<InviteGiven>,
     )
-    .needs(Capability::DeviceEnrol),
+    .needs(&[Capability::DeviceEnrol]),
     post(
         Call::RecordInvite,
         "/v1/invites/signed",
@@ -243,7 +243,7 @@ pub const ROUTES: [Route; 23] = [
         Some(of::<RevokeAsk>),
         of::<Saved>,
     )
-    .needs(Capability::Stop),
+    .needs(&[Capability::Stop]),
     post(
         Call::Renew,
         "/v1/renew",
@@ -251,7 +251,7 @@ pub const ROUTES: [Route; 23] = [
         None,
         of::<Saved>,
     )
-    .needs(Capability::DeviceEnrol),
+    .needs(&[Capability::DeviceEnrol]),
     post(
         Call::Grant,
         "/v1/grants",
@@ -259,7 +259,7 @@ pub const ROUTES: [Route; 23] = [
         Some(of::<GrantAsk>),
         of::<Granted>,
     )
-    .needs(Capability::Delegate),
+    .needs(&[Capability::Delegate]),
     post(
         Call::Statement,
         "/v1/statements",
@@ -378,7 +378,7 @@ mod tests {
     fn every_change_but_the_roots_asks_for_a_capability() {
         for route in ROUTES.iter().filter(|route| route.method == Method::Post) {
             let signed = matches!(route.call, Call::RecordInvite | Call::Statement);
-            assert_eq!(route.needs.is_none(), signed, "{}", route.path);
+            assert_eq!(route.needs.is_empty(), signed, "{}", route.path);
         }
     }
 }
