@@ -15,6 +15,8 @@ mod machine;
 
 #[path = "chaos/alone.rs"]
 mod alone;
+#[path = "chaos/crowds.rs"]
+mod crowds;
 #[path = "chaos/disk.rs"]
 mod disk;
 #[path = "chaos/folder.rs"]
@@ -25,9 +27,13 @@ mod frozen;
 mod killed;
 #[path = "chaos/local.rs"]
 mod local;
+#[path = "chaos/narrow.rs"]
+mod narrow;
 #[path = "chaos/partition.rs"]
 mod partition;
 #[path = "chaos/refused.rs"]
 mod refused;
 #[path = "chaos/relayed.rs"]
 mod relayed;
+#[path = "chaos/restarts.rs"]
+mod restarts;

@@ -128,6 +128,12 @@ pub fn reach(settings: &Settings, is_manager: bool, listening: &Listening) -> Re
         Profile::Metered => (LinkProfile::Metered, KEEP_ALIVE_METERED_MS),
     };
     let asked = network.keep_alive_ms.and_then(|ms| u32::try_from(ms).ok());
+    let keep_alive_ms = asked.unwrap_or(keep_alive_ms);
+    // A manager's peers are metered, some of them, and say so in membership.
+    let (limits, heard_ms) = match is_manager {
+        true => (NetworkLimits::manager(), KEEP_ALIVE_METERED_MS),
+        false => (NetworkLimits::agent(), keep_alive_ms),
+    };
     Reach {
         transport: NetworkTransport::Sockets,
         settings: NetworkSettings {
@@ -136,13 +142,9 @@ pub fn reach(settings: &Settings, is_manager: bool, listening: &Listening) -> Re
             lan: network.lan,
             relay,
         },
-        limits: if is_manager {
-            NetworkLimits::manager()
-        } else {
-            NetworkLimits::agent()
-        },
+        limits: limits.beside_keep_alives(Duration::from_millis(heard_ms.into())),
         profile,
-        keep_alive_ms: asked.unwrap_or(keep_alive_ms),
+        keep_alive_ms,
     }
 }
 

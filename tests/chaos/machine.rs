@@ -103,9 +103,7 @@ impl Machine {
 
     /// Runs a tool on it, which has to succeed.
     pub fn does(&self, words: &[&str]) -> Output {
-        let mut command = self.ground.enter(self.holder.process());
-        command.args(words);
-        done(command)
+        done(self.on(words))
     }
 
     pub(super) fn deaf_to(&self, other: &Self) {
@@ -117,10 +115,17 @@ impl Machine {
         self.does(&["nft", "flush set inet lab deaf"]);
     }
 
+    /// A tool on it.
+    pub fn on(&self, words: &[&str]) -> Command {
+        let mut command = self.ground.enter(self.holder.process());
+        command.args(words);
+        command
+    }
+
     /// `regatta` on this machine; what `before` says comes before it.
     pub fn regatta(&self, before: &[&str], arguments: &[&str]) -> Command {
-        let mut command = self.ground.enter(self.holder.process());
-        command.args(before).arg(env!("CARGO_BIN_EXE_regatta"));
+        let mut command = self.on(before);
+        command.arg(env!("CARGO_BIN_EXE_regatta"));
         command.arg("--state-dir").arg(&self.state).args(arguments);
         command
     }
@@ -171,11 +176,17 @@ impl Machine {
 
     /// Starts its node, with nothing waited for.
     pub fn launch(&mut self) {
+        self.launch_under(&[]);
+    }
+
+    /// The same by a command that goes on as the node, such as one that sets limits.
+    fn launch_under(&mut self, before: &[&str]) {
         assert!(self.node.is_none(), "{} runs already", self.name);
         // Ends with the thread that runs the test, even where that has no time to say so.
         let level = std::env::var("REGATTA_CHAOS_LOG").unwrap_or_else(|_| "info".to_owned());
         let up = ["up", "--log-level", &level];
-        let mut command = self.regatta(&["setpriv", "--pdeathsig", "KILL", "--"], &up);
+        let ends = ["setpriv", "--pdeathsig", "KILL", "--"];
+        let mut command = self.regatta(&[before, &ends[..]].concat(), &up);
         let out = File::create(self.file("out")).expect("a file for what it says");
         let mut log = File::options();
         let log = log.append(true).create(true).open(self.file("log"));
@@ -202,6 +213,12 @@ impl Machine {
     /// Starts its node, which says that it is ready.
     pub fn up(&mut self) {
         self.launch();
+        self.ready();
+    }
+
+    /// The same under a command such as `prlimit`.
+    pub fn up_under(&mut self, before: &[&str]) {
+        self.launch_under(before);
         self.ready();
     }
 
@@ -234,11 +251,15 @@ impl Machine {
         assert!(status.success(), "{}: {status}", self.name);
     }
 
+    /// The process of its node.
+    pub fn process(&self) -> u32 {
+        self.node.as_ref().expect("it runs").id()
+    }
+
     /// Signals its node alone, by its id.
     pub fn signal(&self, signal: &str) {
-        let node = self.node.as_ref().expect("it runs");
         let mut command = Ground::tool("kill");
-        command.args(["-s", signal, &node.id().to_string()]);
+        command.args(["-s", signal, &self.process().to_string()]);
         done(command);
     }
 }

@@ -70,6 +70,8 @@ pub(super) struct Around {
     pub(super) clock: Clock,
     pub(super) watch: ClockWatch,
     pub(super) reference: ReferenceClock,
+    /// Told when an entry became durable here, its own or another's.
+    pub(super) news: watch::Sender<u64>,
 }
 
 impl Around {
@@ -172,6 +174,9 @@ pub struct LedgerView<'a> {
     pub disk_full: bool,
     /// How many managers hold own entries, this one included.
     pub copies: watch::Receiver<Copies>,
+    /// How many entries became durable here since the actor started: whoever waits for one looks again
+    /// when this changes.
+    pub news: watch::Receiver<u64>,
 }
 
 /// Why something was not written.
@@ -222,7 +227,7 @@ impl LedgerState {
         let author = papers.author();
         let settings = Settings::default();
         let machine = Replica::new(author, settings, holdings, time, replica_prng, fresh);
-        let (tell, watch) = (myself.clone(), ClockWatch::new(&clock));
+        let (tell, clock_watch) = (myself.clone(), ClockWatch::new(&clock));
         let keeper = Keeper::new(store.clone(), true, move |told| {
             // An actor that is gone needs to know nothing.
             let _ = tell.cast(LedgerMessage::Told(told));
@@ -236,8 +241,9 @@ impl LedgerState {
                 network: arguments.network,
                 membership: None,
                 clock,
-                watch,
+                watch: clock_watch,
                 reference,
+                news: watch::Sender::new(0),
             },
             members: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -276,6 +282,7 @@ impl LedgerState {
             troubles: &self.duty.troubles,
             disk_full: self.disk_full,
             copies: self.copies.subscribe(),
+            news: self.around.news.subscribe(),
         }
     }
 

@@ -25,6 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use self::access::Access;
 pub use self::access::{Caller, Rights};
@@ -46,6 +47,8 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 pub const READ_MS_MAX: u64 = 10_000;
 /// How long the node may take for one answer.
 pub const ANSWER_MS_MAX: u64 = 60_000;
+/// How often it is said that callers wait.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 /// How long answers that are under way may take when the node stops.
 pub const GRACE_MS: u64 = 3_000;
 
@@ -102,6 +105,7 @@ impl Server {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let scrapers = Arc::new(Semaphore::new(SCRAPERS_MAX));
         let mut tasks = JoinSet::new();
+        let mut shortage = Shortage::default();
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
@@ -112,13 +116,13 @@ impl Server {
                         let desk = desk.clone();
                         tasks.spawn(connection(place, stream, desk, Scope::Control(caller)));
                     }
-                    Err(error) => backed_off(&error).await,
+                    Err(error) => shortage.backed_off(&error).await,
                 },
                 accepted = accept_scraper(&scrapers, self.metrics.as_ref()) => match accepted {
                     Ok((place, (stream, _))) => {
                         tasks.spawn(connection(place, stream, desk.clone(), Scope::Metrics));
                     }
-                    Err(error) => backed_off(&error).await,
+                    Err(error) => shortage.backed_off(&error).await,
                 },
                 Some(_) = tasks.join_next() => {}
             }
@@ -162,10 +166,21 @@ async fn accept_scraper(
     }
 }
 
-/// Out of file descriptors, mostly: trying again at once would spin.
-async fn backed_off(error: &std::io::Error) {
-    tracing::warn!(%error, "a control connection could not be accepted");
-    tokio::time::sleep(Duration::from_millis(100)).await;
+/// Out of file descriptors, mostly.
+#[derive(Default)]
+struct Shortage {
+    said: Option<Instant>,
+}
+
+impl Shortage {
+    /// Waits, since trying again at once would spin, and says so once a minute.
+    async fn backed_off(&mut self, error: &std::io::Error) {
+        if self.said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
+            self.said = Some(Instant::now());
+            tracing::warn!(%error, "a control connection could not be accepted");
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 async fn connection<S>(place: OwnedSemaphorePermit, stream: S, desk: Desk, scope: Scope)

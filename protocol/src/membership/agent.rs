@@ -14,9 +14,9 @@ use crate::membership::own::Own;
 use crate::membership::{Context, HangUpReason, MembershipEffect, MisbehaviourReason};
 
 /// How long a keep-alive may stay unanswered, twice, before its link counts as dead.
-const ACK_MS: u64 = 10_000;
+const ACK_MS: u64 = 5_000;
 /// The same once a home has voiced a doubt.
-const DOUBT_MS: u64 = 3_000;
+const DOUBT_MS: u64 = 2_500;
 /// Between neighbours the lower id asks once in so many keep-alives.
 const NEIGHBOUR_KEEP_ALIVES: u32 = 4;
 
@@ -165,7 +165,16 @@ impl Agent {
                     context.send(from, MembershipMessage::Presence(signed));
                 }
             }
-            (MembershipMessage::Doubt { manager }, true) => self.doubt(context, manager),
+            (MembershipMessage::Doubt { manager }, true) => {
+                self.send_keep_alive(context, from);
+                self.doubt(context, manager);
+                // A neighbour whose homes are all on the silent side hears of it from nobody else.
+                let neighbours: Vec<NodeId> = self.neighbours.agreed().collect();
+                for to in neighbours {
+                    context.send(to, MembershipMessage::Doubt { manager });
+                }
+            }
+            (MembershipMessage::Doubt { manager }, false) => self.doubt(context, manager),
             (MembershipMessage::KeepAlive { .. }, false) => {
                 context.send(from, MembershipMessage::KeepAliveAck { have: true });
             }
@@ -199,7 +208,7 @@ impl Agent {
         }
     }
 
-    /// Another home cannot hear this one: ask it ourselves, and briefly.
+    /// Somebody cannot hear this home: ask it ourselves, and briefly.
     fn doubt(&mut self, context: &mut Context<'_>, manager: NodeId) {
         let until = context.now.plus(DOUBT_MS);
         if let Some(link) = context.links.get_mut(&manager)

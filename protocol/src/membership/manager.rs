@@ -9,7 +9,7 @@ use crate::crypto::sign::PublicKey;
 use crate::ident::NodeId;
 use crate::machine::Millis;
 use crate::membership::homes::{RosterManager, mix};
-use crate::membership::link::Guest;
+use crate::membership::link::{Due, Guest};
 use crate::membership::links::Links;
 use crate::membership::mesh::Mesh;
 use crate::membership::message::{MembershipMessage, Presence, Profile, SignedPresence};
@@ -21,9 +21,13 @@ use crate::membership::suggest::Suggester;
 use crate::membership::{Context, HangUpReason, MembershipEffect, MisbehaviourReason};
 
 /// Managers ping each other so often.
-pub(super) const PING_MS: u32 = 2_000;
+pub(super) const PING_MS: u32 = 1_500;
 /// A manager that is silent for so long is cut off: the transport would notice after minutes.
-const SILENT_MS: u64 = 6_000;
+const SILENT_MS: u64 = 4_500;
+/// A guest that was asked whether it is there answers within this time.
+const ANSWER_MS: u64 = 2_500;
+/// Guests with longer keep-alives are not asked: it would wake their radios.
+const ASKED_KEEP_ALIVE_MS_MAX: u32 = 60_000;
 /// Changes are shared so often at most.
 const SHARE_MS: u64 = 1_000;
 /// No keep-alive is believed to be longer: a node's silence must show some day.
@@ -357,9 +361,17 @@ impl Manager {
             let Some(link) = context.links.get_mut(&peer) else {
                 continue;
             };
-            let lapse_at = link
+            let due = link.due.map_or(Millis(u64::MAX), |due| due.until);
+            let lapse = link
                 .heard
                 .plus(lapse_ms(u64::from(link.guest.keep_alive_ms)));
+            let lapse_at = if due > now {
+                lapse.min(due)
+            } else {
+                link.due = None;
+                let asked = Millis(due.0.saturating_sub(ANSWER_MS));
+                if link.heard <= asked { now } else { lapse }
+            };
             link.guest.lapse_at = lapse_at;
             if lapse_at > now {
                 self.lapses.insert((lapse_at, peer));
@@ -417,15 +429,23 @@ impl Manager {
         linked.collect()
     }
 
-    /// Tells the nodes that share the silent manager with us, so that none waits for its keep-alive.
+    /// Tells our guests of a silent manager: those that share it with us ask it themselves, and none of
+    /// them waits for its keep-alive. Each says that it lives, for the silence may be that of a whole
+    /// part of the network.
     fn doubt(&mut self, context: &mut Context<'_>, manager: NodeId) {
-        let sharing = context.links.iter().map(|(node, _)| node);
-        let sharing = sharing.filter(|node| {
-            let said = self.table.presence(node);
-            said.is_some_and(|said| said.homes.contains(&manager))
+        let until = context.now.plus(ANSWER_MS);
+        let guests = context.links.iter().filter(|(_, link)| {
+            !link.is_manager && link.guest.keep_alive_ms <= ASKED_KEEP_ALIVE_MS_MAX
         });
-        let sharing: Vec<NodeId> = sharing.copied().collect();
-        for node in sharing {
+        let guests: Vec<NodeId> = guests.map(|(node, _)| *node).collect();
+        for node in guests {
+            if let Some(link) = context.links.get_mut(&node) {
+                let again = false;
+                link.due.get_or_insert(Due { until, again });
+                self.lapses.remove(&(link.guest.lapse_at, node));
+                link.guest.lapse_at = link.guest.lapse_at.min(until);
+                self.lapses.insert((link.guest.lapse_at, node));
+            }
             context.send(node, MembershipMessage::Doubt { manager });
         }
     }

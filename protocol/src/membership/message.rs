@@ -212,7 +212,8 @@ pub enum MembershipMessage {
         /// Who has room for the receiver instead.
         instead: Option<NodeId>,
     },
-    /// A home to its nodes: another of their homes has gone silent for me; see for yourselves.
+    /// A manager to its guests: this one has gone silent for me. Whose home it is sees for itself; each
+    /// says to me that it lives, and hands the doubt on to its neighbours.
     Doubt {
         /// The silent one.
         manager: NodeId,

@@ -131,6 +131,43 @@ fn a_home_that_dies_without_a_word_is_found_out_by_the_others_doubt() {
     assert_eq!(states(&fleet, other, PresenceState::Ready), 30);
 }
 
+/// How many wrong things managers say: that somebody of the other side is ready, or, where `strictly`,
+/// that somebody of their own is not.
+fn misjudged(fleet: &Fleet, nodes: &[NodeId], managers: usize, strictly: bool) -> usize {
+    let judged = |manager: usize| {
+        let (asked, now) = (fleet.machine(nodes[manager]), fleet.now);
+        (0..nodes.len())
+            .filter(move |place| *place != manager)
+            .filter(move |place| {
+                let is_ready = asked.state_of(nodes[*place], now).state == PresenceState::Ready;
+                let is_here = place % 2 == manager % 2;
+                (is_ready && !is_here) || (strictly && !is_ready && is_here)
+            })
+    };
+    (0..managers).flat_map(judged).count()
+}
+
+#[test]
+fn ten_seconds_into_a_silent_partition_no_manager_calls_the_other_side_ready() {
+    for seed in 0..10 {
+        let mut fleet = Fleet::new(seed, 4, 16, Profile::Normal);
+        fleet.run_for(2 * MINUTE);
+        let nodes = [fleet.managers.clone(), fleet.agents.clone()].concat();
+        let (here, there): (Vec<_>, Vec<_>) = (0..nodes.len()).partition(|place| place % 2 == 0);
+        for (a, b) in here
+            .iter()
+            .flat_map(|a| there.iter().map(move |b| (*a, *b)))
+        {
+            fleet.cut(nodes[a], nodes[b]);
+        }
+        fleet.run_for(10_000);
+        assert_eq!(misjudged(&fleet, &nodes, 4, false), 0, "seed {seed}");
+        // Whose homes were all on the other side finds out by its own keep-alive, at the latest.
+        fleet.run_for(20_000);
+        assert_eq!(misjudged(&fleet, &nodes, 4, true), 0, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_better_home_is_taken_back_gently() {
     let mut fleet = Fleet::new(3, 4, 20, Profile::Normal);

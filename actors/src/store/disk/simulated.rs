@@ -1,6 +1,7 @@
 //! A disk in memory that knows what a power cut leaves: what was synced, and any part of the rest.
 
 mod lease;
+mod step;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use regatta_protocol::prng::Prng;
 
 pub use self::lease::Lease;
+pub use self::step::Step;
 use super::{Disk, DiskFile};
 
 /// What a card writes at once: a torn write may leave any of these as zeros.
@@ -43,6 +45,7 @@ struct Faults {
     sync_fails_after: Option<u64>,
     /// Changes of any kind before the power goes.
     power_fails_after: Option<u64>,
+    power_failed_in: Option<Step>,
 }
 
 #[derive(Clone, Debug)]
@@ -177,6 +180,12 @@ impl SimulatedDisk {
         self.state().faults.power_fails_after = Some(changes);
     }
 
+    /// In which step of the work the power went that [`Self::cut_power_after`] cut.
+    #[must_use]
+    pub fn power_failed_in(&self) -> Option<Step> {
+        self.state().faults.power_failed_in
+    }
+
     /// Takes all faults away, but not what they did.
     pub fn heal(&self) {
         self.state().faults = Faults::default();
@@ -274,9 +283,12 @@ impl State {
     }
 
     /// Whether there is power for one more change.
-    fn power(&mut self) -> io::Result<()> {
+    fn power(&mut self, step: Step) -> io::Result<()> {
         match &mut self.faults.power_fails_after {
-            Some(0) => Err(io::Error::other("simulated power cut")),
+            Some(0) => {
+                self.faults.power_failed_in.get_or_insert(step);
+                Err(io::Error::other("simulated power cut"))
+            }
             Some(left) => {
                 *left -= 1;
                 Ok(())
@@ -319,7 +331,7 @@ impl Disk for SimulatedDisk {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state();
-        state.power()?;
+        state.power(Step::Create)?;
         if state.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -348,7 +360,7 @@ impl Disk for SimulatedDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.power()?;
+        state.power(Step::Rename)?;
         let file = state.names.remove(from).ok_or_else(not_found)?;
         state.names.insert(to.to_owned(), file);
         let change = NameChange::Rename(from.to_owned(), to.to_owned(), file);
@@ -358,7 +370,7 @@ impl Disk for SimulatedDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut state = self.state();
-        state.power()?;
+        state.power(Step::Remove)?;
         state.names.remove(name).ok_or_else(not_found)?;
         let change = NameChange::Remove(name.to_owned());
         state.name_changes.push(change);
@@ -367,7 +379,7 @@ impl Disk for SimulatedDisk {
 
     fn sync_folder(&self) -> io::Result<()> {
         let mut state = self.state();
-        state.power()?;
+        state.power(Step::SyncFolder)?;
         state.sync()?;
         state.name_changes.clear();
         state.durable_names = state.names.clone();
@@ -413,7 +425,7 @@ impl DiskFile for SimulatedFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut state = self.state()?;
         let start = position(offset);
-        if let Err(error) = state.power() {
+        if let Err(error) = state.power(Step::Write) {
             // The last write reached the cache, or a part of it did.
             state.change(self.file, Change::Write(start, bytes.to_vec()))?;
             return Err(error);
@@ -432,13 +444,13 @@ impl DiskFile for SimulatedFile {
 
     fn truncate(&self, length: u64) -> io::Result<()> {
         let mut state = self.state()?;
-        state.power()?;
+        state.power(Step::Truncate)?;
         state.change(self.file, Change::Truncate(position(length)))
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
         let mut state = self.state()?;
-        state.power()?;
+        state.power(Step::Allocate)?;
         if length.saturating_sub(state.length(self.file) as u64) > state.free() {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -447,7 +459,7 @@ impl DiskFile for SimulatedFile {
 
     fn sync(&self) -> io::Result<()> {
         let mut state = self.state()?;
-        state.power()?;
+        state.power(Step::Sync)?;
         state.syncs += 1;
         let outcome = state.sync();
         let content = state.files.get_mut(&self.file).ok_or_else(not_found)?;

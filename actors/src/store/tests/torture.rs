@@ -3,9 +3,10 @@
 use regatta_protocol::prng::Prng;
 
 use super::{Contents, SALT, SMALL, contents, in_memory, random_batch, reopen, seeds};
-use crate::store::disk::simulated::SimulatedDisk;
+use crate::store::disk::simulated::{SimulatedDisk, Step};
 use crate::store::limits::{FREE_BYTES_MIN, Sizes};
 use crate::store::{Batch, Progress, Table, Writer, open};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What the disk may hold after a power cut: what was acknowledged, with more and more of what was
@@ -46,11 +47,13 @@ fn work(store: &mut Writer, prng: &mut Prng, model: &mut Contents) -> Possible {
     Possible(vec![model.clone()])
 }
 
-fn live(seed: u64) -> u64 {
+/// How often the power went in each step of the work; `None`: between two.
+type Cuts = BTreeMap<Option<Step>, u64>;
+
+fn live(seed: u64, cuts: &mut Cuts) {
     let disk = SimulatedDisk::new();
     let mut prng = Prng::from_number(seed);
     let mut model = Contents::new();
-    let mut cuts = 0;
     for life in 0..6 {
         if prng.chance(700_000) {
             disk.cut_power_after(prng.below(60));
@@ -72,6 +75,7 @@ fn live(seed: u64) -> u64 {
             0 => disk.kill(),
             _ => disk.crash(prng.next_u64()),
         }
+        *cuts.entry(disk.power_failed_in()).or_default() += 1;
         disk.heal();
         let (store, opened) =
             reopen(&disk).unwrap_or_else(|e| panic!("seed {seed}, life {life}: {e}"));
@@ -81,18 +85,36 @@ fn live(seed: u64) -> u64 {
             possible.0.contains(&found),
             "seed {seed}, life {life}: lost, torn or out of order"
         );
-        cuts += 1;
         model = found;
         drop(store);
         disk.kill();
     }
-    cuts
 }
 
 #[test]
 fn what_was_acknowledged_outlasts_power_cuts_anywhere() {
-    let cuts: u64 = seeds(300).map(live).sum();
-    assert!(cuts > 0);
+    let mut cuts = Cuts::new();
+    for seed in seeds(300) {
+        live(seed, &mut cuts);
+    }
+    let all: u64 = cuts.values().sum();
+    for (step, count) in &cuts {
+        let step = step.map_or_else(|| "between two".to_owned(), |step| step.to_string());
+        let bar = "#".repeat(usize::try_from(count * 50 / all).unwrap_or(0));
+        println!("{step:12} {count:6} {bar}");
+    }
+    for step in [
+        Step::Create,
+        Step::Write,
+        Step::Sync,
+        Step::SyncFolder,
+        Step::Remove,
+    ] {
+        assert!(
+            cuts.contains_key(&Some(step)),
+            "no power cut in a {step}: {cuts:?}"
+        );
+    }
 }
 
 #[test]

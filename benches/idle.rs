@@ -1,0 +1,121 @@
+//! What an idle agent costs, as a process of its own on a machine of its own: memory, CPU time, bytes.
+//!
+//! The shipped binary in network namespaces, two managers and four agents, one of them on a metered
+//! link. `cargo bench -p regatta-node --bench idle -- 180` (seconds measured)
+
+#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
+#[path = "../tests/chaos/facts.rs"]
+mod facts;
+#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
+#[path = "../tests/chaos/fleet.rs"]
+mod fleet;
+#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
+#[path = "../tests/chaos/ground.rs"]
+mod ground;
+#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
+#[path = "../tests/chaos/lab.rs"]
+mod lab;
+#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
+#[path = "../tests/chaos/machine.rs"]
+mod machine;
+
+use std::fs::read_to_string;
+use std::thread::sleep;
+use std::time::Duration;
+
+use fleet::{FORMS, Fleet};
+use lab::Lab;
+use machine::Machine;
+
+const MANAGERS: usize = 2;
+const AGENTS: usize = 3;
+/// Until neighbours are found and nothing of the start is left.
+const SETTLES: Duration = Duration::from_secs(60);
+
+/// What a process has used so far.
+#[derive(Clone, Copy)]
+struct Used {
+    cpu_ns: u64,
+    /// Received and sent, with ethernet's headers.
+    bytes: u64,
+    frames: u64,
+}
+
+fn numbers(text: &str) -> Vec<u64> {
+    let words = text.split_whitespace();
+    words.filter_map(|word| word.parse().ok()).collect()
+}
+
+fn used(machine: &Machine) -> Used {
+    let process = format!("/proc/{}", machine.process());
+    let mut cpu_ns = 0;
+    for task in std::fs::read_dir(format!("{process}/task"))
+        .expect("it runs")
+        .flatten()
+    {
+        let spent = read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        cpu_ns += numbers(&spent).first().copied().unwrap_or(0);
+    }
+    let devices = read_to_string(format!("{process}/net/dev")).expect("it runs");
+    let line = devices
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("eth0:"));
+    let counts = numbers(line.expect("each machine has one"));
+    Used {
+        cpu_ns,
+        bytes: counts[0] + counts[8],
+        frames: counts[1] + counts[9],
+    }
+}
+
+/// A line of what the kernel says of its memory, in MiB.
+fn mib(machine: &Machine, file: &str, key: &str) -> f64 {
+    let text = read_to_string(format!("/proc/{}/{file}", machine.process())).expect("it runs");
+    let line = text.lines().find_map(|line| line.strip_prefix(key));
+    let kib = numbers(line.unwrap_or_default())
+        .first()
+        .copied()
+        .unwrap_or(0);
+    float(kib) / 1024.0
+}
+
+fn float(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|it| it != "--bench");
+    let seconds: u64 = arguments
+        .next()
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(180);
+    let Some(lab) = Lab::open("an idle fleet") else {
+        return;
+    };
+    let mut fleet = Fleet::formed(lab, MANAGERS, AGENTS);
+    let (mut metered, token) = fleet.invited("metered");
+    let settings = "[network]\nprofile = \"metered\"\n";
+    std::fs::write(metered.state.join("regatta.toml"), settings).expect("a settings file");
+    metered.ok(&["join", &token, "--name", "metered"]);
+    metered.up();
+    fleet.machines.push(metered);
+    fleet.all_ready(FORMS);
+    sleep(SETTLES);
+    let before: Vec<Used> = fleet.machines.iter().map(used).collect();
+    sleep(Duration::from_secs(seconds));
+    println!("over {seconds} s; a minute:");
+    println!("node     RSS MiB  PSS MiB  CPU s/min  bytes/min  frames/min");
+    for (machine, before) in fleet.machines.iter().zip(before) {
+        let now = used(machine);
+        let minute = |count: u64| float(count) * 60.0 / float(seconds);
+        println!(
+            "{:8} {:7.1}  {:7.1}  {:9.3}  {:9.0}  {:10.1}",
+            machine.name,
+            mib(machine, "status", "VmRSS:"),
+            mib(machine, "smaps_rollup", "Pss:"),
+            minute((now.cpu_ns - before.cpu_ns) / 1000) / 1e6,
+            minute(now.bytes - before.bytes),
+            minute(now.frames - before.frames),
+        );
+    }
+}
