@@ -14,6 +14,8 @@ mod disks;
 mod failures;
 #[path = "fleet/forming.rs"]
 mod forming;
+#[path = "fleet/lapses.rs"]
+mod lapses;
 #[path = "fleet/losses.rs"]
 mod losses;
 #[path = "fleet/partitions.rs"]

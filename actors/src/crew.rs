@@ -193,6 +193,7 @@ async fn start(
     let (network, _) =
         Actor::spawn_linked(None, NetworkActor, arguments, supervisor.clone()).await?;
     let reference = ReferenceClock::new(&plan.clock);
+    let (switchboard, standings) = mpsc::unbounded_channel();
     let arguments = LedgerArguments {
         identity: Arc::clone(&plan.identity),
         papers: papers.clone(),
@@ -201,6 +202,7 @@ async fn start(
         network: network.clone(),
         clock: plan.clock.clone(),
         reference: reference.clone(),
+        switchboard,
         prng: prng.branch(),
     };
     let (ledger, _) = Actor::spawn_linked(None, LedgerActor, arguments, supervisor.clone()).await?;
@@ -224,6 +226,7 @@ async fn start(
     ledger.cast(LedgerMessage::Introduce(membership.clone()))?;
     let arguments = SwitchboardArguments {
         events: told,
+        standings,
         ledger: ledger.clone(),
         membership: membership.clone(),
     };

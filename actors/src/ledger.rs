@@ -8,6 +8,7 @@ mod joining;
 mod members;
 mod perform;
 mod refusals;
+mod standing;
 mod state;
 pub mod stored;
 mod writing;
@@ -39,6 +40,15 @@ pub type Look = Box<dyn FnOnce(&LedgerView<'_>) + Send>;
 /// What decides on what is held, and says what is to be written.
 pub type Decide = Box<dyn FnOnce(&LedgerView<'_>) -> Vec<Draft> + Send>;
 
+/// A member, as its greeting shows it.
+#[derive(Clone, Debug)]
+pub struct Recognised {
+    /// What its certificate says.
+    pub credentials: Arc<Credentials>,
+    /// Whether more is open to it than renewal and the exchange of ledgers.
+    pub whole: bool,
+}
+
 /// Everything that the ledger can be told and asked.
 pub enum LedgerMessage {
     /// From the crew, once both run.
@@ -50,7 +60,7 @@ pub enum LedgerMessage {
         /// Its certificate.
         greeting: Bytes,
         /// Whose certificate it is.
-        answer: oneshot::Sender<Option<Arc<Credentials>>>,
+        answer: oneshot::Sender<Option<Recognised>>,
     },
     /// From the switchboard, when a link is up.
     PeerUp {
@@ -116,6 +126,8 @@ pub enum LedgerMessage {
     Wake,
     /// From its timer, every few seconds.
     LookAround,
+    /// From itself: who stands may have changed.
+    LookAtMembers,
     /// From the store: what became of writes.
     Told(Told),
     /// From the store: whether the disk has no room for ordinary writes.
@@ -213,6 +225,7 @@ impl Actor for LedgerActor {
             }
             LedgerMessage::Wake => state.wake().await?,
             LedgerMessage::LookAround => state.look_around().await?,
+            LedgerMessage::LookAtMembers => state.look_at_members().await?,
             LedgerMessage::Told(told) => state.told(told).await?,
             LedgerMessage::DiskFull(full) => state.set_disk_full(full).await?,
             #[cfg(feature = "fail-points")]

@@ -1,9 +1,12 @@
 //! Takes what the network tells and hands it to the actor that it is for, in order for each peer.
 //!
 //! It also keeps who was admitted: a greeting is checked by the ledger, and when the link is up both
-//! the ledger and membership are told with whom, before anything else of that peer reaches them.
+//! the ledger and membership are told with whom, before anything else of that peer reaches them. Of
+//! who may only be renewed membership learns nothing until the ledger says that it is a full member.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod links;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -11,16 +14,16 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use regatta_protocol::ident::NodeId;
-use regatta_protocol::trust::authority::Credentials;
-use regatta_protocol::trust::certificate::{NodeKeys, Rank};
+use regatta_protocol::trust::certificate::NodeKeys;
 use regatta_protocol::trust::papers::Shown;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::drive::task;
-use crate::ledger::LedgerMessage;
+use crate::ledger::{LedgerMessage, Recognised};
 use crate::membership::MembershipMessage;
 use crate::network::{Admission, Greeted, NetworkEvent};
+use crate::switchboard::links::Links;
 
 /// Messages of peers that wait for an actor; who sends more is read later.
 const WAITING_MAX: usize = 1024;
@@ -55,10 +58,21 @@ impl Tag {
     }
 }
 
+/// From the ledger: whether a member with whom there is a link is a full one now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Who.
+    pub peer: NodeId,
+    /// Whether more is open to it than renewal and the exchange of ledgers.
+    pub whole: bool,
+}
+
 /// What the switchboard is started with.
 pub struct SwitchboardArguments {
     /// What the network tells.
     pub events: mpsc::Receiver<NetworkEvent>,
+    /// What the ledger says of who is a full member.
+    pub standings: mpsc::UnboundedReceiver<Standing>,
     /// For ledgers and certificates.
     pub ledger: ActorRef<LedgerMessage>,
     /// For everything else.
@@ -102,13 +116,16 @@ impl Actor for SwitchboardActor {
             ledger: arguments.ledger,
             membership: arguments.membership,
             members: BTreeMap::new(),
-            linked: BTreeSet::new(),
+            links: Links::default(),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
         };
-        let task = task::run(board.run(arguments.events), move |_| {
-            // An actor that is gone needs no telling.
-            let _ = myself.cast(SwitchboardMessage::Ended);
-        });
+        let task = task::run(
+            board.run(arguments.events, arguments.standings),
+            move |_| {
+                // An actor that is gone needs no telling.
+                let _ = myself.cast(SwitchboardMessage::Ended);
+            },
+        );
         Ok(SwitchboardState(task))
     }
 
@@ -129,15 +146,15 @@ impl Actor for SwitchboardActor {
     }
 }
 
-type Checked = (NodeId, Option<Arc<Credentials>>, oneshot::Sender<Admission>);
+type Checked = (NodeId, Option<Recognised>, oneshot::Sender<Admission>);
 
 struct Board {
     ledger: ActorRef<LedgerMessage>,
     membership: ActorRef<MembershipMessage>,
     /// Who was admitted; who never came up stays until its place is needed.
-    members: BTreeMap<NodeId, Arc<Credentials>>,
+    members: BTreeMap<NodeId, Recognised>,
     /// Those with whom there is a link.
-    linked: BTreeSet<NodeId>,
+    links: Links,
     waiting: Arc<Semaphore>,
 }
 
@@ -145,12 +162,17 @@ struct Board {
 const MEMBERS_MAX: usize = 65_536;
 
 impl Board {
-    async fn run(mut self, mut events: mpsc::Receiver<NetworkEvent>) {
+    async fn run(
+        mut self,
+        mut events: mpsc::Receiver<NetworkEvent>,
+        mut standings: mpsc::UnboundedReceiver<Standing>,
+    ) {
         let mut checks: FuturesUnordered<BoxFuture<'static, Checked>> = FuturesUnordered::new();
         loop {
             let room = checks.len() < GREETINGS_MAX;
             tokio::select! {
                 Some((peer, member, answer)) = checks.next() => self.checked(peer, member, answer),
+                Some(standing) = standings.recv() => self.stands(standing),
                 event = events.recv(), if room => match event {
                     Some(NetworkEvent::Greeted(greeted)) => checks.push(self.check(*greeted)),
                     Some(event) => self.hand_on(event).await,
@@ -189,7 +211,7 @@ impl Board {
     fn checked(
         &mut self,
         peer: NodeId,
-        member: Option<Arc<Credentials>>,
+        member: Option<Recognised>,
         answer: oneshot::Sender<Admission>,
     ) {
         let said = match member {
@@ -209,7 +231,7 @@ impl Board {
     /// Makes room: somebody goes with whom there is no link.
     fn forget_one(&mut self) {
         let mut members = self.members.keys();
-        let gone = members.find(|peer| !self.linked.contains(*peer)).copied();
+        let gone = members.find(|peer| !self.links.contains(peer)).copied();
         if let Some(gone) = gone {
             self.members.remove(&gone);
         }
@@ -224,32 +246,43 @@ impl Board {
         let _ = self.membership.cast(message);
     }
 
+    fn tell_all_membership(&self, messages: impl IntoIterator<Item = MembershipMessage>) {
+        for message in messages {
+            self.tell_membership(message);
+        }
+    }
+
+    /// The ledger has looked at a member.
+    fn stands(&mut self, Standing { peer, whole }: Standing) {
+        let told = self.links.stands(peer, whole);
+        self.tell_all_membership(told);
+    }
+
     async fn hand_on(&mut self, event: NetworkEvent) {
         match event {
             NetworkEvent::Up { peer, path, .. } => {
-                let Some(credentials) = self.members.get(&peer).map(Arc::clone) else {
+                let Some(member) = self.members.get(&peer).cloned() else {
                     tracing::error!(%peer, "a link is up with somebody who was not admitted");
                     return;
                 };
-                self.linked.insert(peer);
-                let own = credentials.own();
-                let (name, relayed) = (&own.name, path.relayed);
-                tracing::info!(%name, relayed, "linked");
-                let linked = MembershipMessage::Linked {
-                    peer,
-                    is_manager: own.rank == Rank::Manager,
-                    key: own.keys.sign,
-                    path,
-                };
+                let Recognised { credentials, whole } = member;
+                let (name, relayed) = (&credentials.own().name, path.relayed);
+                tracing::info!(%name, relayed, whole, "linked");
+                let told = self.links.up(peer, &credentials, path, whole);
                 self.tell_ledger(LedgerMessage::PeerUp { peer, credentials });
-                self.tell_membership(linked);
+                self.tell_all_membership(told);
             }
             NetworkEvent::Down { peer, reason } => {
-                self.linked.remove(&peer);
-                let name = self.members.get(&peer).map(|it| it.own().name.to_string());
+                let told = self.links.down(peer);
+                let member = self.members.get(&peer);
+                let name = member.map(|it| it.credentials.own().name.to_string());
                 tracing::info!(name, %reason, "a link is over");
                 self.tell_ledger(LedgerMessage::PeerDown { peer });
-                self.tell_membership(MembershipMessage::Unlinked { peer });
+                self.tell_all_membership(told);
+            }
+            NetworkEvent::PathChanged { peer, path } => {
+                let told = self.links.moved(peer, path);
+                self.tell_all_membership(told);
             }
             NetworkEvent::Frame { peer, tag, bytes } => self.frame(peer, tag, bytes).await,
             NetworkEvent::JoinAsked { bytes, answer } => {
@@ -272,34 +305,40 @@ impl Board {
         }
     }
 
-    async fn frame(&self, from: NodeId, tag: u8, bytes: Vec<u8>) {
+    async fn frame(&mut self, from: NodeId, tag: u8, bytes: Vec<u8>) {
         // Where actors are behind, peers are read no faster.
         let Ok(permit) = Arc::clone(&self.waiting).acquire_owned().await else {
             return;
         };
-        match Tag::of(tag) {
-            Some(Tag::Ledger) => self.tell_ledger(LedgerMessage::Received {
+        let message = match Tag::of(tag) {
+            Some(Tag::Ledger) => {
+                return self.tell_ledger(LedgerMessage::Received {
+                    from,
+                    bytes,
+                    permit,
+                });
+            }
+            Some(Tag::Papers) => {
+                return self.tell_ledger(LedgerMessage::Papers {
+                    from,
+                    bytes,
+                    permit,
+                });
+            }
+            Some(Tag::Membership) => MembershipMessage::Received {
                 from,
                 bytes,
                 permit,
-            }),
-            Some(Tag::Papers) => self.tell_ledger(LedgerMessage::Papers {
+            },
+            Some(Tag::Contacts) => MembershipMessage::Contacts {
                 from,
                 bytes,
                 permit,
-            }),
-            Some(Tag::Membership) => self.tell_membership(MembershipMessage::Received {
-                from,
-                bytes,
-                permit,
-            }),
-            Some(Tag::Contacts) => self.tell_membership(MembershipMessage::Contacts {
-                from,
-                bytes,
-                permit,
-            }),
+            },
             // A later build's: what it says there is for later builds.
-            None => {}
-        }
+            None => return,
+        };
+        let told = self.links.said(from, message);
+        self.tell_all_membership(told);
     }
 }

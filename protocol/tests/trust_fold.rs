@@ -28,6 +28,8 @@ mod papers;
 mod powers;
 #[path = "fold/renewals.rs"]
 mod renewals;
+#[path = "fold/requests.rs"]
+mod requests;
 #[path = "fold/riding.rs"]
 mod riding;
 #[path = "fold/rolls.rs"]
@@ -36,6 +38,8 @@ mod rolls;
 mod roots;
 #[path = "fold/scenarios.rs"]
 mod scenarios;
+#[path = "fold/standing.rs"]
+mod standing;
 #[path = "fold/state.rs"]
 mod state;
 #[path = "fold/stewards.rs"]

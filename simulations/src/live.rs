@@ -23,6 +23,7 @@ use regatta_protocol::ident::NodeId;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::membership::presence::PresenceState;
 use regatta_protocol::prng::Prng;
+use regatta_protocol::trust::certificate::Certificate;
 use regatta_protocol::trust::founding::{self, Founded};
 use regatta_protocol::trust::invite::token::Token;
 use regatta_protocol::trust::statement::Statement;
@@ -48,25 +49,37 @@ pub struct LiveFleet {
     /// How far the clocks of joiners are off.
     pub skew_ms: i64,
     started: Instant,
+    /// Time that passed while nobody was there to see it.
+    passed: Duration,
     prng: Prng,
 }
 
 impl LiveFleet {
     /// Founds a fleet with so many managers, and starts them. To be called in paused time.
     pub async fn found(seed: u64, managers: usize) -> Self {
+        Self::found_with(seed, managers, |_, _| {}).await
+    }
+
+    /// The same with managers whose certificates are as `change` makes them, by their places.
+    pub async fn found_with(
+        seed: u64,
+        managers: usize,
+        change: impl Fn(usize, &mut Certificate),
+    ) -> Self {
         log::show();
         let mut prng = Prng::from_number(seed);
         let root = founding::found(name("acme"), EPOCH, &mut prng);
         let mut certified = Vec::new();
         for number in 1..=managers {
             let secrets = secrets(&mut prng);
-            let certificate = founding::manager_certificate(
+            let mut certificate = founding::manager_certificate(
                 1,
                 NodeId(prng.bytes()),
                 name(&format!("m{number}")),
                 secrets.public(),
                 EPOCH,
             );
+            change(number - 1, &mut certificate);
             let signed = founding::certify(&certificate, &root.fleet, &root.key);
             certified.push((secrets, signed));
         }
@@ -80,6 +93,7 @@ impl LiveFleet {
             nodes: Vec::new(),
             skew_ms: 0,
             started: Instant::now(),
+            passed: Duration::ZERO,
             prng,
         };
         for (secrets, certificate) in certified {
@@ -127,8 +141,40 @@ impl LiveFleet {
     /// What wall clocks show that are right.
     #[must_use]
     pub fn wall(&self) -> Millis {
-        let passed = self.started.elapsed().as_millis();
+        let passed = (self.started.elapsed() + self.passed).as_millis();
         EPOCH.plus(u64::try_from(passed).unwrap_or(u64::MAX))
+    }
+
+    /// Time passes while every node is off: months cost nothing.
+    ///
+    /// # Panics
+    /// When a node is up, whose clock would go wrong.
+    pub fn pass(&mut self, time: Duration) {
+        assert!(!self.nodes.iter().any(LiveNode::is_up), "a node is up");
+        self.passed += time;
+    }
+
+    /// The same until so long before a moment.
+    ///
+    /// # Panics
+    /// When a node is up, or the moment is past.
+    pub fn pass_until(&mut self, before: Duration, moment: Millis) {
+        let left = Duration::from_millis(moment.since(self.wall()));
+        self.pass(left.checked_sub(before).expect("the moment is past"));
+    }
+
+    /// Stops every node that is up, as operators do.
+    pub async fn stop_all(&mut self) {
+        for node in &mut self.nodes {
+            node.stop().await;
+        }
+    }
+
+    /// Starts every node.
+    pub async fn start_all(&mut self) {
+        for place in 0..self.nodes.len() {
+            self.start(place).await;
+        }
     }
 
     /// Starts a node from its disk.

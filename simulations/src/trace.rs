@@ -51,6 +51,7 @@ impl Done {
             Event::Presented { .. } => 8,
             Event::Learned(_) => 9,
             Event::Room(_) => 10,
+            Event::PeerChanged(_) => 11,
         };
         self.note(now, node, kind);
     }

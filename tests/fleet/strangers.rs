@@ -101,6 +101,16 @@ async fn an_invite_lets_in_whom_it_is_for_and_only_while_it_is_good() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_invite_expires_at_a_manager_that_hears_of_nobody_whatever_the_joiners_clock_shows() {
+    let mut fleet = LiveFleet::found(8, 1).await;
+    let token = fleet.try_invite(0, 5, 600_000).await.expect("an invite");
+    sleep(Duration::from_secs(601)).await;
+    fleet.skew_ms = -3_600_000;
+    let why = fleet.join(&token, "amr-01").await.expect_err("it expired");
+    assert!(why.contains("expired"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_revoked_node_is_cut_off_within_5_s_and_known_everywhere_within_15() {
     for seed in 1..=5 {
         let mut fleet = LiveFleet::found(seed, 3).await;

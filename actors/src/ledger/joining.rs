@@ -5,6 +5,7 @@ use regatta_protocol::codec::{self, Bytes};
 use regatta_protocol::crypto::sign::Context;
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerKind};
+use regatta_protocol::ledger::replica::Event;
 use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::trust::certificate::{
     Certificate, Issuer, KeySignature, Rank, SignedCertificate,
@@ -40,6 +41,8 @@ impl LedgerState {
         bytes: &Bytes,
         answer: oneshot::Sender<Bytes>,
     ) -> Result<(), ActorProcessingErr> {
+        // An invite is good to its last moment, and not to the one when something came last.
+        self.run(Event::Wake).await?;
         let (said, (given, enrolment)) = match self.admit(bytes) {
             Outcome::Answer(said) => (Ok(said), (None, None)),
             Outcome::Waits(said, written) => (Ok(said), written),

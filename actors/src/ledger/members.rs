@@ -1,22 +1,25 @@
 //! Members: whose certificate somebody shows, whether he still stands, and who gets a new one.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use ractor::{ActorProcessingErr, ActorRef};
 use regatta_protocol::allowance::{Allowance, Rate};
 use regatta_protocol::codec;
 use regatta_protocol::ident::NodeId;
-use regatta_protocol::ledger::replica::{Event, PeerInfo, Role};
-use regatta_protocol::machine::Millis;
+use regatta_protocol::ledger::holdings::Holdings;
+use regatta_protocol::ledger::replica::Event;
+use regatta_protocol::membership::homes::RosterManager;
 use regatta_protocol::membership::roster;
-use regatta_protocol::trust::authority::{self, Credentials, Denial};
-use regatta_protocol::trust::certificate::{Capability, Certificate, Rank, SignedCertificate};
+use regatta_protocol::trust::authority::Credentials;
+use regatta_protocol::trust::certificate::{Certificate, Rank, SignedCertificate};
 use regatta_protocol::trust::invite::join::Admitter;
 use regatta_protocol::trust::papers::renewal;
 use regatta_protocol::trust::papers::{self, Greeting, PapersMessage, Shown};
 use regatta_protocol::trust::roll::Roll;
 
+use crate::ledger::Recognised;
+use crate::ledger::standing::info;
 use crate::ledger::state::LedgerState;
 use crate::membership::MembershipMessage;
 use crate::network::NetworkMessage;
@@ -30,8 +33,13 @@ const PAPERS: Rate = Rate {
 /// Certificates that are remembered of members that are gone, to show what they bore.
 const KNOWN_MAX: usize = 65_536;
 
-/// How long a member may stay that only came to be renewed.
-const RENEWED_WITHIN_MS: u64 = 2 * 60 * 1000;
+/// Managers whose certificate lapsed, as far as this node knows, and whom nobody stopped.
+fn lapsed(holdings: &Holdings) -> impl Iterator<Item = &Certificate> {
+    let (record, judgement) = (holdings.record(), holdings.judgement());
+    let lapsed = judgement.lapsed.keys();
+    let certificates = lapsed.filter_map(|serial| record.managers().get(serial));
+    certificates.filter(|it| !judgement.stopped_keys.contains(&it.keys.sign))
+}
 
 impl LedgerState {
     /// Membership runs: it is told what it cannot know by itself.
@@ -51,9 +59,26 @@ impl LedgerState {
 
     fn tell_managers(&self) {
         let holdings = self.machine.holdings();
+        let (mut roster, mut keys) = (roster::roster(holdings), roster::keys(holdings));
+        let is_other = |it: &RosterManager| it.id != self.papers.node();
+        if !self.papers.is_manager() || !roster.iter().any(is_other) {
+            // Whoever was away for long knows of no renewal: it asks those whom it knew.
+            for lapsed in lapsed(holdings) {
+                if let Entry::Vacant(place) = keys.entry(lapsed.node) {
+                    place.insert(lapsed.keys.sign);
+                    roster.push(RosterManager {
+                        id: lapsed.node,
+                        home: true,
+                        hold: false,
+                        relay: false,
+                    });
+                }
+            }
+            roster.sort_by_key(|manager| manager.id);
+        }
         self.around.tell_membership(MembershipMessage::Managers {
-            roster: roster::roster(holdings).into(),
-            keys: roster::keys(holdings),
+            roster: roster.into(),
+            keys,
         });
     }
 
@@ -62,7 +87,7 @@ impl LedgerState {
         &mut self,
         shown: &Shown,
         greeting: &[u8],
-    ) -> Result<Option<Arc<Credentials>>, ActorProcessingErr> {
+    ) -> Result<Option<Recognised>, ActorProcessingErr> {
         match codec::decode(greeting) {
             Ok(Greeting(chain)) => self.recognise(shown, &chain).await,
             Err(error) => {
@@ -76,7 +101,7 @@ impl LedgerState {
         &mut self,
         shown: &Shown,
         chain: &[SignedCertificate],
-    ) -> Result<Option<Arc<Credentials>>, ActorProcessingErr> {
+    ) -> Result<Option<Recognised>, ActorProcessingErr> {
         if let Some(statement) = papers::to_learn(self.machine.holdings(), chain) {
             // A manager whose certificate has not come with the ledgers yet brings it itself.
             self.run(Event::Learned(statement)).await?;
@@ -87,11 +112,12 @@ impl LedgerState {
                 if let Some(denial) = &member.renewable {
                     tracing::info!(peer = %shown.node, %denial, "admitted to be renewed");
                 }
+                let whole = !member.is_restricted() && self.is_whole();
                 let credentials = member.credentials;
                 if self.members.contains_key(&shown.node) {
                     self.presented(shown.node, Arc::clone(&credentials)).await?;
                 }
-                Ok(Some(credentials))
+                Ok(Some(Recognised { credentials, whole }))
             }
             Err(denial) => {
                 self.refuses(shown.node, &denial);
@@ -110,35 +136,24 @@ impl LedgerState {
         peer: NodeId,
         credentials: Arc<Credentials>,
     ) -> Result<(), ActorProcessingErr> {
-        let own = credentials.own();
         // It may have been stopped while its handshake was under way.
-        let is_whole = match self.stands(&credentials) {
-            Ok(()) => true,
-            Err(denial) if denial.is_renewable() && self.may_wait(peer, own) => false,
+        let is_whole = match self.may_stay(peer, &credentials) {
+            Ok(is_whole) => is_whole,
             Err(denial) => {
                 tracing::warn!(%peer, %denial, "hanging up");
                 self.around.tell_network(NetworkMessage::HangUp { peer });
                 return Ok(());
             }
         };
-        let info = PeerInfo {
-            node: peer,
-            role: match own.rank {
-                Rank::Manager => Role::Manager,
-                _ => Role::Agent,
-            },
-            carries: is_whole
-                && own
-                    .grants
-                    .iter()
-                    .any(|grant| grant.capability == Capability::Carry),
-        };
         if !is_whole {
             let since = self.around.clock.now();
-            self.driven.restricted.insert(peer, since);
+            self.driven.standing.restricted.insert(peer, since);
         }
+        let info = info(peer, &credentials, is_whole);
         self.run(Event::PeerUp(info)).await?;
-        self.presented(peer, credentials).await
+        self.presented(peer, credentials).await?;
+        self.tell_whether_whole(peer);
+        Ok(())
     }
 
     async fn presented(
@@ -151,13 +166,17 @@ impl LedgerState {
             self.known.pop_first();
         }
         self.known.insert(peer, Arc::clone(&credentials));
+        let is_whole = self.stands(&credentials).is_ok();
+        let info = info(peer, &credentials, is_whole);
         self.run(Event::Presented { peer, credentials }).await?;
+        self.run(Event::PeerChanged(info)).await?;
+        self.look_at_member(peer).await?;
         self.renew(peer, false);
         Ok(())
     }
 
     pub(super) async fn peer_down(&mut self, peer: NodeId) -> Result<(), ActorProcessingErr> {
-        self.driven.restricted.remove(&peer);
+        self.driven.standing.restricted.remove(&peer);
         self.driven.reads.remove(&peer);
         self.driven.papers.remove(&peer);
         if self.members.remove(&peer).is_none() {
@@ -166,70 +185,15 @@ impl LedgerState {
         self.run(Event::PeerDown(peer)).await
     }
 
-    fn stands(&self, who: &Credentials) -> Result<(), Denial> {
-        let now = self.machine.reference(self.around.clock.now());
-        authority::stands(self.machine.holdings().judgement(), who, now)
-    }
-
-    /// Whether somebody may come to be renewed: with a manager, one that is on the roll with this
-    /// key, so that a certificate for an id that nobody enrolled opens nothing. Managers are renewed
-    /// by testimony, wherever they are.
-    fn may_wait(&self, peer: NodeId, own: &Certificate) -> bool {
-        if !self.papers.is_manager() || own.rank == Rank::Manager {
-            return true;
-        }
-        let enrolled = Roll::of(self.machine.holdings()).standing(&peer);
-        enrolled.is_some_and(|it| it.is_live() && it.certificate.keys.sign == own.keys.sign)
-    }
-
-    /// Who came to be renewed and was not goes after a while: nothing else is open to it.
-    fn hang_up_on_waiting(&mut self) {
-        let now = self.around.clock.now();
-        let waiting = std::mem::take(&mut self.driven.restricted).into_iter();
-        let still = waiting.filter(|(peer, _)| {
-            let member = self.members.get(peer);
-            member.is_some_and(|who| self.stands(who).is_err())
-        });
-        let still: BTreeMap<NodeId, Millis> = still.collect();
-        for (peer, since) in &still {
-            let is_device = self
-                .members
-                .get(peer)
-                .is_some_and(|who| who.own().rank != Rank::Manager);
-            if self.papers.is_manager() && is_device && now.since(*since) >= RENEWED_WITHIN_MS {
-                tracing::info!(%peer, "hanging up on one that was not renewed");
-                self.around
-                    .tell_network(NetworkMessage::HangUp { peer: *peer });
-            }
-        }
-        self.driven.restricted = still;
-    }
-
     /// Who is stopped, lapsed or certified has changed.
     pub(super) fn judged(&mut self) {
         self.tell_managers();
-        self.hang_up_on_stopped();
+        self.ask_for_a_look();
         self.duties_now();
     }
 
-    /// Open sessions of the stopped end; who only lapsed may stay to be renewed.
-    fn hang_up_on_stopped(&self) {
-        for (peer, credentials) in &self.members {
-            match self.stands(credentials) {
-                Err(denial) if !denial.is_renewable() => {
-                    tracing::warn!(%peer, %denial, "hanging up");
-                    self.around
-                        .tell_network(NetworkMessage::HangUp { peer: *peer });
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// Time alone changes who stands, and who is due for a new certificate.
-    pub(super) fn look_at_members(&mut self) {
-        self.hang_up_on_stopped();
-        self.hang_up_on_waiting();
+    /// Time alone changes who is due for a new certificate.
+    pub(super) fn renew_members(&mut self) {
         let roll = Roll::of(self.machine.holdings());
         for peer in self.members.keys() {
             self.renew_by(&roll, *peer, false);

@@ -113,7 +113,9 @@ impl LedgerState {
             Ok(message) => Event::Received { from, message },
             Err(_) => Event::Malformed { from },
         };
-        self.run(event).await
+        self.run(event).await?;
+        self.ask_for_a_look_at_the_waiting();
+        Ok(())
     }
 
     /// By its timer: what does not announce itself.
@@ -129,6 +131,10 @@ impl LedgerState {
                 let _ = myself.cast(LedgerMessage::DiskFull(health.nearly_full));
             }
         });
+        // What is held is settled as of now, or a node that hears of nobody would let in, renew and
+        // judge as of the day on which it last heard.
+        self.run(Event::Wake).await?;
+        self.look_at_members().await?;
         self.do_duties().await
     }
 
@@ -139,7 +145,7 @@ impl LedgerState {
             return Ok(());
         }
         self.duty.due = Some(now.plus(DUTIES_EVERY_MS));
-        self.look_at_members();
+        self.renew_members();
         let steward = Steward {
             node: self.papers.node(),
             serial: self.papers.serial,

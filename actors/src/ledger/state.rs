@@ -19,19 +19,21 @@ use regatta_protocol::trust::enrolment::change::Relabel;
 use regatta_protocol::trust::record::content;
 use regatta_protocol::trust::steward::{self, Notice};
 use thiserror::Error;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::{Clock, ClockWatch, ReferenceClock};
 use crate::drive::{Alarm, Keeper, Outbox, Told};
 use crate::identity::{NodeIdentity, Papers};
 use crate::ledger::LedgerMessage;
 use crate::ledger::refusals::Refusals;
+use crate::ledger::standing;
 use crate::ledger::stored::{self, put_entry, put_floor};
 use crate::ledger::writing::Drafts;
 use crate::membership::MembershipMessage;
 use crate::network::NetworkMessage;
 use crate::store::{Batch, Store, Table};
 use crate::supervisor::Fatal;
+use crate::switchboard::Standing;
 
 /// Under which key of [`Table::Node`] the certificate lies that took the place of the first.
 const CERTIFICATE: &[u8] = b"certificate";
@@ -57,6 +59,8 @@ pub struct LedgerArguments {
     pub clock: Clock,
     /// Where reference time is told.
     pub reference: ReferenceClock,
+    /// Where it is told who is a full member.
+    pub switchboard: mpsc::UnboundedSender<Standing>,
     /// Randomness.
     pub prng: Prng,
 }
@@ -67,6 +71,7 @@ pub(super) struct Around {
     pub(super) store: Store,
     pub(super) network: ActorRef<NetworkMessage>,
     pub(super) membership: Option<ActorRef<MembershipMessage>>,
+    pub(super) switchboard: mpsc::UnboundedSender<Standing>,
     pub(super) clock: Clock,
     pub(super) watch: ClockWatch,
     pub(super) reference: ReferenceClock,
@@ -141,8 +146,8 @@ pub(super) struct Driven {
     pub(super) papers: BTreeMap<NodeId, Allowance>,
     /// Nodes of whose enrolment membership is to know, once one of theirs counts.
     pub(super) enrolled: BTreeSet<NodeId>,
-    /// Members that came to be renewed, and since when.
-    pub(super) restricted: BTreeMap<NodeId, Millis>,
+    /// Who is no full member now.
+    pub(super) standing: standing::Standing,
 }
 
 /// The device whose labels an entry changes.
@@ -240,6 +245,7 @@ impl LedgerState {
                 store,
                 network: arguments.network,
                 membership: None,
+                switchboard: arguments.switchboard,
                 clock,
                 watch: clock_watch,
                 reference,
@@ -261,7 +267,7 @@ impl LedgerState {
                 reads: BTreeMap::new(),
                 papers: BTreeMap::new(),
                 enrolled: BTreeSet::new(),
-                restricted: BTreeMap::new(),
+                standing: standing::Standing::default(),
             },
         })
     }
@@ -430,6 +436,7 @@ impl LedgerState {
                 .around
                 .tell_network(NetworkMessage::SetGreeting { greeting });
             ledger.present();
+            ledger.ask_for_a_look();
         });
         Ok(())
     }

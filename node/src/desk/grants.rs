@@ -119,6 +119,7 @@ impl Desk {
                 uses: 1,
                 certificate: codec::encode(&certificate).into(),
                 replaces: None,
+                request: None,
             };
             let content = codec::encode(&enrolment);
             let kind = EntryKind::ENROLMENT;

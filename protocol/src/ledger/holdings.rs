@@ -251,7 +251,7 @@ impl Holdings {
                     self.weigh(id);
                 }
             }
-            LedgerKind::Managers => self.enrolments.take(entry, link),
+            LedgerKind::Managers => self.enrolments.take(entry, link, &self.record),
             _ => {}
         }
     }
@@ -322,6 +322,9 @@ impl Holdings {
         let root = std::mem::take(&mut self.behind.root);
         let trust = std::mem::take(&mut self.behind.trust);
         let mut changed = false;
+        if root {
+            self.enrolments.look_again(&self.record);
+        }
         if trust || root || stale || went_back {
             changed = self.judge_anew(root);
         }

@@ -396,6 +396,7 @@ impl Machine for Replica {
     fn handle(&mut self, now: Millis, event: Event, out: &mut Vec<Effect>) {
         match event {
             Event::PeerUp(info) => self.on_peer_up(now, info, out),
+            Event::PeerChanged(info) => self.on_peer_changed(now, info, out),
             Event::Presented { peer, credentials } => {
                 if let Some(peer) = self.peers.get_mut(&peer) {
                     peer.credentials = Some(credentials);

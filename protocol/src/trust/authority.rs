@@ -212,7 +212,8 @@ pub fn manager(record: &Record, serial: &Serial) -> Option<Credentials> {
 
 /// The credentials of a certificate that this node took for its own: its signature was checked then.
 /// None where its issuer is not known here, or not any more.
-pub(crate) fn taken(record: &Record, own: &Certificate) -> Option<Credentials> {
+#[must_use]
+pub fn taken(record: &Record, own: &Certificate) -> Option<Credentials> {
     let serial = SignedCertificate::serial_of(&codec::encode(own));
     match own.issuer {
         Issuer::Root(_) => manager(record, &serial),

@@ -1,6 +1,7 @@
 //! Devices enrolled and what was said of them since, invites given and used: what the managers'
 //! ledgers add up to.
 
+pub mod asked;
 pub mod change;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,9 +16,11 @@ use crate::ledger::chain::LinkId;
 use crate::ledger::entry::{Entry, EntryKind, LedgerId};
 use crate::limits::CERTIFICATE_BYTES_MAX;
 use crate::trust::certificate::{Certificate, SignedCertificate};
+use crate::trust::enrolment::asked::Asked;
 use crate::trust::enrolment::change::{Change, Forget, GivenInvite, HeldChange, HeldInvite};
 use crate::trust::invite::InviteTerms;
-use crate::trust::record::content;
+use crate::trust::invite::join::SignedJoin;
+use crate::trust::record::{Record, content};
 use crate::trust::verdict::InviteId;
 
 /// A device was admitted.
@@ -32,11 +35,14 @@ pub struct Enrolment {
     pub certificate: Bytes,
     /// The device whose place it takes.
     pub replaces: Option<NodeId>,
+    /// What it asked for, as it signed it; none for an operator whom its issuer enrols himself. The
+    /// invite is in it, so that whom one manager let in does not hang on what counts of another.
+    pub request: Option<SignedJoin>,
 }
 
 impl Wire for Enrolment {
-    const VERSION: u8 = 1;
-    const BYTES_MAX: usize = CERTIFICATE_BYTES_MAX + 64;
+    const VERSION: u8 = 2;
+    const BYTES_MAX: usize = CERTIFICATE_BYTES_MAX + 64 + SignedJoin::BYTES_MAX;
     const WHAT: &'static str = "enrolment";
 }
 
@@ -78,8 +84,10 @@ impl Written {
 pub struct HeldEnrolment {
     /// Where it stands.
     pub written: Written,
-    /// What it says.
+    /// What it says; the request is checked, and not kept.
     pub enrolment: Enrolment,
+    /// What the joiner asked for, where it did.
+    pub asked: Option<Asked>,
     /// The certificate in it.
     pub certificate: Certificate,
     /// The certificate's name.
@@ -98,16 +106,18 @@ pub struct Enrolments {
     by_replaced: BTreeMap<NodeId, BTreeMap<Age, usize>>,
     changes: BTreeMap<NodeId, BTreeMap<Age, HeldChange>>,
     given: BTreeMap<InviteId, BTreeMap<Age, HeldInvite>>,
+    /// Places of those whose invite's issuer is not known yet.
+    open: Vec<usize>,
 }
 
 impl Enrolments {
     /// Notes an appended entry. What does not decode is passed over.
-    pub fn take(&mut self, entry: &Entry, link: LinkId) {
+    pub fn take(&mut self, entry: &Entry, link: LinkId, record: &Record) {
         let Some(bytes) = content(entry) else { return };
         let written = Written::of(entry, link);
         let code = entry.header.kind.code;
         if code == EntryKind::ENROLMENT.code {
-            self.take_enrolment(bytes, written);
+            self.take_enrolment(bytes, written, record);
         } else if code == EntryKind::RELABEL.code
             && let Ok(relabel) = codec::decode(bytes)
         {
@@ -130,8 +140,8 @@ impl Enrolments {
         }
     }
 
-    fn take_enrolment(&mut self, bytes: &[u8], written: Written) {
-        let Ok(enrolment) = codec::decode::<Enrolment>(bytes) else {
+    fn take_enrolment(&mut self, bytes: &[u8], written: Written, record: &Record) {
+        let Ok(mut enrolment) = codec::decode::<Enrolment>(bytes) else {
             return;
         };
         let Ok(certificate) = codec::decode::<Certificate>(&enrolment.certificate) else {
@@ -149,9 +159,15 @@ impl Enrolments {
             of_replaced.insert(age, place);
         }
         let serial = SignedCertificate::serial_of(&enrolment.certificate);
+        let asked = Asked::of(record, &enrolment, &certificate);
+        if asked.as_ref().is_some_and(Asked::is_open) {
+            self.open.push(place);
+        }
+        enrolment.request = None;
         self.held.push(HeldEnrolment {
             written,
             enrolment,
+            asked,
             certificate,
             serial,
         });
@@ -160,6 +176,18 @@ impl Enrolments {
     fn take_change(&mut self, change: Change, written: Written) {
         let of_node = self.changes.entry(change.node()).or_default();
         of_node.insert(written.age(), HeldChange { written, change });
+    }
+
+    /// The root has said something: it may have certified who signed an invite.
+    pub(crate) fn look_again(&mut self, record: &Record) {
+        let held = &mut self.held;
+        self.open.retain(|place| {
+            let asked = held.get_mut(*place).and_then(|it| it.asked.as_mut());
+            asked.is_some_and(|asked| {
+                asked.look(record);
+                asked.is_open()
+            })
+        });
     }
 
     /// Every node of an enrolment, whether that counts or not.
@@ -217,14 +245,6 @@ impl Enrolments {
     pub fn terms_of(&self, invite: &InviteId) -> Option<&InviteTerms> {
         let mut given = self.given.get(invite)?.values();
         given.next().map(|held| &held.terms)
-    }
-
-    /// Who wrote an invite down, earliest first.
-    pub(crate) fn given_of(&self, invite: &InviteId) -> impl Iterator<Item = &HeldInvite> {
-        self.given
-            .get(invite)
-            .into_iter()
-            .flat_map(BTreeMap::values)
     }
 
     /// Every invite that was used.

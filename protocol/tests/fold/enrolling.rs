@@ -2,18 +2,18 @@
 
 use regatta_protocol::codec;
 use regatta_protocol::crypto::sign::Sign;
-use regatta_protocol::ident::NodeId;
+use regatta_protocol::ident::{FleetId, NodeId};
 use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerKind};
 use regatta_protocol::ledger::holdings::Holdings;
 use regatta_protocol::selector::Labels;
 use regatta_protocol::trust::certificate::{Certificate, Issuer, Rank};
 use regatta_protocol::trust::enrolment::Enrolment;
 use regatta_protocol::trust::enrolment::change::{Forget, GivenInvite, Relabel};
+use regatta_protocol::trust::invite::join::{JoinRequest, SignedJoin};
 use regatta_protocol::trust::invite::{InviteTerms, SignedInvite};
 use regatta_protocol::trust::roll::{Enrolled, Roll};
-use regatta_protocol::trust::verdict::InviteId;
 
-use crate::fixture::{Fixture, Hand, cheap, day, name};
+use crate::fixture::{Fixture, Hand, cheap, cheap_of, day, name};
 
 pub fn node(number: u8) -> NodeId {
     NodeId([number; 16])
@@ -30,30 +30,68 @@ pub fn enrols_for(
     replaces: Option<u8>,
     on: u64,
 ) -> Entry {
-    let invite = InviteId(regatta_protocol::ident::Serial([invite; 16]));
-    enrols_under(by, (invite, 1), certificate, replaces, on)
+    let terms = terms_for(by, invite, certificate, replaces.map(node));
+    let invite = SignedInvite::sign(&terms, &[(0, by.key.as_ref())]);
+    enrols_under(by, &invite, certificate, on)
 }
 
-/// Under an invite that is for so many, as the author has it.
+/// What an invite for this very certificate says, by a one-time key of this number.
+pub fn terms_for(
+    by: &Hand,
+    invite: u8,
+    certificate: &Certificate,
+    replaces: Option<NodeId>,
+) -> InviteTerms {
+    InviteTerms {
+        fleet: by.fleet,
+        key: cheap(invite).public(),
+        rank: certificate.rank,
+        labels: certificate.labels.clone(),
+        grants: certificate.grants.clone(),
+        uses: 1,
+        not_after: day(10),
+        issuer: Issuer::Certificate(by.serial),
+        name: None,
+        replaces,
+    }
+}
+
+/// An enrolment under an invite, by whose one-time key and by the joiner's own it is asked for.
+pub fn enrolment(fleet: &FleetId, invite: &SignedInvite, certificate: &Certificate) -> Enrolment {
+    let terms = invite.decode().expect("terms");
+    let request = JoinRequest {
+        invite: invite.clone(),
+        name: certificate.name.clone(),
+        keys: certificate.keys,
+    };
+    let (one_time, own) = (cheap_of(terms.key), cheap_of(certificate.keys.sign));
+    let signed = SignedJoin::sign(&request, fleet, one_time.as_ref(), own.as_ref());
+    Enrolment {
+        invite: invite.id(),
+        uses: terms.uses,
+        certificate: codec::encode(certificate).into(),
+        replaces: terms.replaces,
+        request: Some(signed),
+    }
+}
+
 pub fn enrols_under(
     by: &mut Hand,
-    (invite, uses): (InviteId, u32),
+    invite: &SignedInvite,
     certificate: &Certificate,
-    replaces: Option<u8>,
     on: u64,
 ) -> Entry {
-    let enrolment = Enrolment {
-        invite,
-        uses,
-        certificate: codec::encode(certificate).into(),
-        replaces: replaces.map(node),
-    };
-    let content = codec::encode(&enrolment);
+    let enrolment = enrolment(&by.fleet, invite, certificate);
+    says(by, &enrolment, on)
+}
+
+pub fn says(by: &mut Hand, enrolment: &Enrolment, on: u64) -> Entry {
+    let content = codec::encode(enrolment);
     by.write(LedgerKind::Managers, EntryKind::ENROLMENT, content, day(on))
 }
 
 /// An invite of the root's for a manager, and where it stands.
-pub fn managers_invite(fixture: &Fixture, by: &mut Hand) -> (InviteId, Entry) {
+pub fn managers_invite(fixture: &Fixture, by: &mut Hand) -> (SignedInvite, Entry) {
     let terms = InviteTerms {
         issuer: Issuer::Root(1),
         ..terms(fixture, Rank::Manager, by)
@@ -76,12 +114,14 @@ pub fn terms(fixture: &Fixture, rank: Rank, by: &Hand) -> InviteTerms {
     }
 }
 
-pub fn gives(terms: &InviteTerms, signer: &dyn Sign, by: &mut Hand) -> (InviteId, Entry) {
+pub fn gives(terms: &InviteTerms, signer: &dyn Sign, by: &mut Hand) -> (SignedInvite, Entry) {
     let invite = SignedInvite::sign(terms, &[(0, signer)]);
-    let id = invite.id();
-    let content = codec::encode(&GivenInvite { invite });
+    let content = codec::encode(&GivenInvite {
+        invite: invite.clone(),
+    });
     let kind = EntryKind::INVITE;
-    (id, by.write(LedgerKind::Managers, kind, content, day(1)))
+    let entry = by.write(LedgerKind::Managers, kind, content, day(1));
+    (invite, entry)
 }
 
 pub fn relabels(by: &mut Hand, of: u8, set: &[(&str, &str)], remove: &[&str], on: u64) -> Entry {

@@ -66,6 +66,11 @@ pub fn cheap(number: u8) -> Arc<dyn Sign> {
     Arc::new(CheapKey(PublicKey(Hash([number; 32]))))
 }
 
+/// The cheap key behind a public one.
+pub fn cheap_of(key: PublicKey) -> Arc<dyn Sign> {
+    Arc::new(CheapKey(key))
+}
+
 /// The beginning of a day.
 pub fn day(number: u64) -> Millis {
     Millis(1_800_000_000_000 + number * DAY_MS)

@@ -328,8 +328,12 @@ fn invites_enrolments_and_times() {
         uses: 1,
         certificate: vec![1, 2].into(),
         replaces: Some(NodeId([0x22; 16])),
+        request: Some(signed),
     };
-    golden(&enrolment, "01 99*16 0100000002 00*7 010201 22*16");
+    golden(
+        &enrolment,
+        "02 99*16 0100000002 00*7 010201 22*16 0102 00*7 0102 d1*32 d2*32 d1*32 d2*32",
+    );
     let relabel = Relabel {
         node: NodeId([0x22; 16]),
         set: vec![(name("site"), name("osaka"))],

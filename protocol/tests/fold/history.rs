@@ -2,18 +2,21 @@
 
 use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::codec;
-use regatta_protocol::ident::{NodeId, Serial};
+use regatta_protocol::ident::NodeId;
 use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerKind};
 use regatta_protocol::limits::DAY_MS;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::prng::Prng;
-use regatta_protocol::trust::enrolment::Enrolment;
 use regatta_protocol::trust::enrolment::change::{Forget, Relabel};
+use regatta_protocol::trust::invite::{InviteTerms, SignedInvite};
 use regatta_protocol::trust::statement::Statement;
-use regatta_protocol::trust::verdict::{InviteId, Ruling, Subject, VerdictId};
+use regatta_protocol::trust::verdict::{Ruling, Subject, VerdictId};
 
+use crate::enrolling::{enrolment, terms_for};
 use crate::fixture::{Fixture, Hand, cheap, day, device, good, name, revision, stopped, verdict};
 use crate::harbour::device_certificate;
+
+const OSAKA: [(&str, &str); 1] = [("site", "osaka")];
 
 /// What some fleet wrote.
 #[derive(Debug)]
@@ -138,7 +141,7 @@ impl Script {
 
     fn order(&mut self, who: usize, at: Millis) {
         let subject = match self.prng.below(4) {
-            0 => Subject::Invite(InviteId(Serial([60; 16]))),
+            0 => Subject::Invite(self.invite(1, None).id()),
             1 => self.hands[0].subject(),
             number => device(if number == 2 { 52 } else { 91 }),
         };
@@ -203,17 +206,28 @@ impl Script {
     /// An invite for one, used by three devices, of which one may come in another's place.
     fn enrol(&mut self, who: usize, at: Millis) {
         let number = 90 + self.prng.below(3) as u8;
-        let labels = [("site", "osaka")];
-        let certificate = device_certificate(number, &self.hands[who], &labels);
+        let certificate = device_certificate(number, &self.hands[who], &OSAKA);
         let replaced = 90 + self.prng.below(12) as u8;
-        let enrolment = Enrolment {
-            invite: InviteId(Serial([60; 16])),
-            uses: 1 + self.prng.below(3) as u32,
-            certificate: codec::encode(&certificate).into(),
-            replaces: (replaced < 93).then_some(NodeId([replaced; 16])),
-        };
+        let replaces = (replaced < 93).then_some(NodeId([replaced; 16]));
+        let uses = 1 + self.prng.below(2) as u32;
+        let invite = self.invite(uses, replaces);
+        let mut enrolment = enrolment(&self.fixture.fleet, &invite, &certificate);
+        if self.prng.below(6) == 0 {
+            // As one writes it who has nobody's request.
+            enrolment.request = None;
+        }
         let content = codec::encode(&enrolment);
         self.write_managers(who, EntryKind::ENROLMENT, content, at);
+    }
+
+    /// An invite of the first manager's.
+    fn invite(&self, uses: u32, replaces: Option<NodeId>) -> SignedInvite {
+        let by = &self.hands[0];
+        let terms = InviteTerms {
+            uses,
+            ..terms_for(by, 60, &device_certificate(90, by, &OSAKA), replaces)
+        };
+        SignedInvite::sign(&terms, &[(0, by.key.as_ref())])
     }
 
     /// A device gets another label, loses one, or is forgotten.

@@ -32,17 +32,15 @@ fn nobody_puts_devices_into_doubt_that_he_may_not_admit() {
     };
     let osaka = device_certificate(92, &m8, &[("site", "osaka")]);
     let other = device_certificate(93, &m8, &[("site", "osaka")]);
-    let unknown =
-        regatta_protocol::trust::verdict::InviteId(regatta_protocol::ident::Serial([66; 16]));
     let third = kobe(94);
     before.push(given);
     let entries = [
-        enrols_under(&mut m1, (invite, 2), &first, None, 1),
-        enrols_under(&mut m1, (invite, 2), &second, None, 1),
-        enrols_under(&mut m1, (unknown, 1), &third, None, 1),
-        enrols_under(&mut m8, (invite, 0), &as_manager, None, 2),
-        enrols_under(&mut m8, (invite, 0), &osaka, None, 2),
-        enrols_under(&mut m8, (unknown, 0), &other, None, 2),
+        enrols_under(&mut m1, &invite, &first, 1),
+        enrols_under(&mut m1, &invite, &second, 1),
+        enrols(&mut m1, 66, &third, 1),
+        enrols_under(&mut m8, &invite, &as_manager, 2),
+        enrols_under(&mut m8, &invite, &osaka, 2),
+        enrols(&mut m8, 66, &other, 2),
     ];
     all_orders_agree(&fixture, &before, &entries, day(3));
     let mut all = before;

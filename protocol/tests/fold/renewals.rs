@@ -1,19 +1,18 @@
 //! Renewal: what a manager signs for a device, and what a device takes; a table for each.
 
 use regatta_protocol::codec;
-use regatta_protocol::ident::{NodeId, Serial};
+use regatta_protocol::ident::NodeId;
 use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerKind};
 use regatta_protocol::ledger::holdings::Holdings;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::trust::authority::{manager, recognise};
 use regatta_protocol::trust::certificate::{Certificate, Issuer, NodeKeys, Rank, Window};
-use regatta_protocol::trust::enrolment::Enrolment;
 use regatta_protocol::trust::enrolment::change::{Forget, Relabel};
 use regatta_protocol::trust::invite::join::Admitter;
 use regatta_protocol::trust::papers::renewal::{RenewalRefusal, accept_renewed, renewal};
 use regatta_protocol::trust::roll::Roll;
-use regatta_protocol::trust::verdict::InviteId;
 
+use crate::enrolling::{enrols, enrols_for};
 use crate::fixture::{Fixture, Hand, cheap, day, device, name, stopped};
 use crate::harbour::device_certificate;
 use crate::papers::signed;
@@ -34,14 +33,7 @@ struct Port {
 fn port() -> Port {
     let (fixture, mut hands, mut entries) = fleet();
     let device = device_certificate(90, &hands[2], &[("site", "osaka")]);
-    let enrolment = Enrolment {
-        invite: InviteId(Serial([60; 16])),
-        uses: 1,
-        certificate: codec::encode(&device).into(),
-        replaces: None,
-    };
-    let content = codec::encode(&enrolment);
-    entries.push(hands[0].write(LedgerKind::Managers, EntryKind::ENROLMENT, content, day(0)));
+    entries.push(enrols(&mut hands[0], 60, &device, 0));
     Port {
         fixture,
         hands,
@@ -226,13 +218,8 @@ fn whoever_is_not_on_the_roll_with_its_key_is_not_renewed() {
     assert!(!asked(&halted, &own));
     let mut replaced = port();
     let new = device_certificate(91, &replaced.hands[0], &[]);
-    let enrolment = Enrolment {
-        invite: InviteId(Serial([61; 16])),
-        uses: 1,
-        certificate: codec::encode(&new).into(),
-        replaces: Some(node),
-    };
-    replaced.says(0, EntryKind::ENROLMENT, codec::encode(&enrolment), 1);
+    let entry = enrols_for(&mut replaced.hands[0], 61, &new, Some(90), 1);
+    replaced.entries.push(entry);
     assert!(!asked(&replaced, &own));
 }
 

@@ -1,20 +1,20 @@
 //! The roll: names that stay apart, labels that change, boards that are replaced, invites that are out.
 
 use regatta_protocol::codec;
-use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerKind};
+use regatta_protocol::ledger::entry::{Entry, EntryKind};
 use regatta_protocol::limits::LABELS_MAX;
 use regatta_protocol::selector::{Labels, Selector};
 use regatta_protocol::trust::certificate::{Capability, Certificate, Issuer, Rank};
-use regatta_protocol::trust::enrolment::Enrolment;
 use regatta_protocol::trust::enrolment::change::{Forget, GivenInvite, Relabel};
-use regatta_protocol::trust::invite::InviteTerms;
 use regatta_protocol::trust::invite::join::{JoinRefusal, SignedJoin};
+use regatta_protocol::trust::invite::{InviteTerms, SignedInvite};
 use regatta_protocol::trust::roll::Roll;
 use regatta_protocol::trust::steward::{Done, Steward};
-use regatta_protocol::trust::verdict::{InviteId, Subject};
+use regatta_protocol::trust::verdict::Subject;
 
 use crate::enrolling::{
     enrols, enrols_for, enrols_under, forgets, labels_of, managers_invite, node, on_roll, relabels,
+    terms_for,
 };
 use crate::fixture::{Fixture, Hand, day, deliver, good, name, stopped, verdict};
 use crate::harbour::{asks, device_certificate, harbour, key, keys_of};
@@ -171,23 +171,11 @@ fn a_request_for_a_manager_waits_for_the_root_and_is_no_device() {
     let unasked = request(93, &m2);
     entries.push(enrols(&mut m1, 64, &unasked, 1));
     entries.push(given);
-    entries.push(enrols_under(
-        &mut m1,
-        (invite, 1),
-        &request(90, &m2),
-        None,
-        1,
-    ));
+    entries.push(enrols_under(&mut m1, &invite, &request(90, &m2), 1));
     // A device keeps its place against whatever is said of its id.
     let device = device_certificate(91, &m1, &[]);
     entries.push(enrols(&mut m1, 61, &device, 1));
-    entries.push(enrols_under(
-        &mut m1,
-        (invite, 1),
-        &request(91, &m2),
-        None,
-        2,
-    ));
+    entries.push(enrols_under(&mut m1, &invite, &request(91, &m2), 2));
     let of_manager = Certificate {
         node: m2.node,
         ..device_certificate(92, &m1, &[])
@@ -293,7 +281,9 @@ fn a_taken_name_gets_the_first_free_number() {
     assert_eq!(repeated.certificate.node, node(91));
     // A free number is taken again; a manager's name is taken too; a long name stays short enough.
     let content = codec::encode(&Forget { node: node(91) });
-    harbour.say(0, &mut holdings, EntryKind::FORGET, content, day(1));
+    // Later than the enrolment, which bears the same stamp else.
+    let later = day(1).plus(1);
+    harbour.say(0, &mut holdings, EntryKind::FORGET, content, later);
     let refused = harbour.admit(0, &holdings, &asks(&token, 91), 99);
     assert_eq!(refused, Err(JoinRefusal::Forgotten));
     let mut called = |wanted: &str, joiner: u8| {
@@ -425,18 +415,17 @@ fn invites_that_are_out_are_listed_with_their_uses() {
 #[test]
 fn a_roll_of_twenty_thousand_is_read_at_once() {
     let (fixture, [mut m1, ..], mut entries) = fleet();
+    let certificate = device_certificate(90, &m1, &[("site", "osaka")]);
+    let terms = InviteTerms {
+        uses: 10_000,
+        ..terms_for(&m1, 60, &certificate, None)
+    };
+    let invite = SignedInvite::sign(&terms, &[(0, m1.key.as_ref())]);
     for number in 0_u32..20_000 {
-        let mut certificate = device_certificate(90, &m1, &[("site", "osaka")]);
+        let mut certificate = certificate.clone();
         certificate.node.0[..4].copy_from_slice(&number.to_le_bytes());
         certificate.keys.sign.0.0[..4].copy_from_slice(&number.to_le_bytes());
-        let enrolment = Enrolment {
-            invite: InviteId(regatta_protocol::ident::Serial([60; 16])),
-            uses: 10_000,
-            certificate: codec::encode(&certificate).into(),
-            replaces: None,
-        };
-        let content = codec::encode(&enrolment);
-        entries.push(m1.write(LedgerKind::Managers, EntryKind::ENROLMENT, content, day(1)));
+        entries.push(enrols_under(&mut m1, &invite, &certificate, 1));
     }
     let holdings = after(&fixture, &entries, day(2));
     let (devices, took) = timed(|| Roll::of(&holdings).devices());

@@ -5,11 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use regatta_actors::acts::{self, ActError, Given, InviteAsk, Saved, Target};
 use regatta_actors::crew::Handles;
 use regatta_actors::ledger::LedgerView;
+use regatta_protocol::codec::{self, Bytes};
+use regatta_protocol::crypto::sign::{Context, Sign};
 use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::entry::{LedgerId, LedgerKind};
 use regatta_protocol::limits::DAY_MS;
+use regatta_protocol::trust::certificate::KeySignature;
 use regatta_protocol::trust::invite::token::Token;
 use regatta_protocol::trust::roll::Roll;
+use regatta_protocol::trust::statement::{SignedOrder, Statement};
+use regatta_protocol::trust::steward;
+use regatta_protocol::trust::verdict::{Ruling, Subject, Verdict};
 
 use crate::live::LiveFleet;
 
@@ -141,6 +147,57 @@ impl LiveFleet {
     pub async fn revoke(&self, manager: usize, device: &str) -> Result<Saved<Target>, ActError> {
         let handles = self.nodes[manager].handles().await;
         acts::revoke(&handles, device.to_owned(), "stolen".to_owned()).await
+    }
+
+    /// Says at a manager that a device is gone for good.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn forget(&self, manager: usize, device: &str) {
+        let handles = self.nodes[manager].handles().await;
+        let forgotten = acts::forget(&handles, device.to_owned()).await;
+        forgotten.expect("a manager may forget a device");
+    }
+
+    /// The root stops a manager with all that it wrote, and another one carries the order.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn root_stops(&self, place: usize, carrier: usize) {
+        let node = self.nodes[place].id;
+        let verdict = self.look(carrier, move |view| {
+            let holdings = view.replica.holdings();
+            let mut managers = holdings.record().managers().iter();
+            let (serial, _) = managers.find(|(_, it)| it.node == node).expect("a manager");
+            Verdict {
+                subject: Subject::Holder {
+                    serial: *serial,
+                    node,
+                },
+                ruling: Ruling::Stopped,
+                ledgers: steward::counting_ledgers(holdings, &node),
+                replaces: Vec::new(),
+                until: None,
+                reason: "stolen".to_owned(),
+            }
+        });
+        let bytes = Bytes::from(codec::encode(&verdict.await));
+        let fleet = self.root.fleet;
+        let signature = self.root.key.sign(Context::Statement, &fleet, &bytes);
+        let order = SignedOrder {
+            root: 1,
+            bytes,
+            signatures: vec![KeySignature { key: 0, signature }],
+        };
+        let handles = self.nodes[carrier].handles().await;
+        let carried = acts::carry(&handles, Statement::Order(order)).await;
+        carried.expect("the root may stop a manager");
+    }
+
+    /// Whom a node has for a member with whom there is a link, whatever is open to it.
+    pub async fn members(&self, place: usize) -> BTreeSet<NodeId> {
+        self.look(place, |view| view.members.keys().copied().collect())
+            .await
     }
 
     /// Whether a node knows that another is stopped.

@@ -3,9 +3,9 @@
 use crate::scenarios::step::{DAY, MINUTE, Scenario, Step};
 
 use Step::{
-    Agree, Apart, Backup, Clock, Conflicts, Contested, Crash, Delete, Enrol, Heal, Holds, Night,
-    Nothing, Restore, Start, Wait, Winner, WinnerOn, Wipe, Write, WriteExpiring, WriteFor,
-    WriteSet,
+    Agree, Apart, Backup, Clock, Conflicts, Contested, Crash, Delete, Enrol, EnrolForged, Heal,
+    Holds, Night, Nothing, Restore, Start, Wait, Winner, WinnerOn, Wipe, Write, WriteExpiring,
+    WriteFor, WriteSet,
 };
 
 /// These scenarios.
@@ -51,6 +51,12 @@ pub fn all() -> Vec<Scenario> {
             3,
             3,
             INVITE_REPEATED,
+        ),
+        scenario(
+            "an invite is not overfilled by who has seen it",
+            3,
+            3,
+            INVITE_FORGED,
         ),
         scenario(
             "rank and clock decide, not the order of arrival",
@@ -304,6 +310,14 @@ const INVITE_REPEATED: &[Step] = &[
     Enrol(0, 1),
     Enrol(1, 1),
     Heal,
+    Agree(10_000),
+    Contested(0),
+];
+
+const INVITE_FORGED: &[Step] = &[
+    Enrol(0, 1),
+    EnrolForged(1, 2),
+    EnrolForged(2, 3),
     Agree(10_000),
     Contested(0),
 ];

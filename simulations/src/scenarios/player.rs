@@ -5,18 +5,20 @@ use std::collections::BTreeMap;
 use regatta_protocol::catalog::{DocumentKey, RevisionId, RevisionSet};
 use regatta_protocol::codec;
 use regatta_protocol::crypto::seal::BoxKey;
-use regatta_protocol::crypto::sign::PublicKey;
 use regatta_protocol::ident::{Hash, Incarnation, NodeId, Serial};
 use regatta_protocol::ledger::chain::Head;
 use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerId, LedgerKind};
 use regatta_protocol::ledger::replica::author::{Draft, Identity};
+use regatta_protocol::prng::Prng;
 use regatta_protocol::selector::Labels;
 use regatta_protocol::trust::certificate::{
     Capability, Certificate, Issuer, NodeKeys, Rank, Window,
 };
 use regatta_protocol::trust::enrolment::Enrolment;
+use regatta_protocol::trust::invite::join::{JoinRequest, SignedJoin};
+use regatta_protocol::trust::invite::{InviteTerms, SignedInvite};
 use regatta_protocol::trust::record::verdict_id;
-use regatta_protocol::trust::verdict::{InviteId, VerdictId};
+use regatta_protocol::trust::verdict::VerdictId;
 
 use crate::fleet::{self, EPOCH};
 use crate::invariants::Violation;
@@ -278,7 +280,8 @@ impl Play {
             Step::Allow(who, device, order, label) => {
                 (who, label, Some(steal::allow(self, device, &[order])))
             }
-            Step::Enrol(who, key) => (who, "", Some(enrolment(key))),
+            Step::Enrol(who, key) => (who, "", Some(self.enrolment(key, 0))),
+            Step::EnrolForged(who, key) => (who, "", Some(self.enrolment(key, 1))),
             Step::Wrap(who, device, label) => (who, "", secrets::wrap(self, device, label)),
             Step::WriteUnknown(who, critical, label) => (who, label, Some(unknown(critical))),
             _ => return,
@@ -286,6 +289,56 @@ impl Play {
         if let Some(draft) = draft {
             self.write_as(who, draft, label);
         }
+    }
+
+    /// A device is enrolled by the scenario's only invite, which the first manager gave for one use
+    /// and whose one-time key has number 0.
+    fn enrolment(&self, key: u8, one_time: u64) -> Draft {
+        let (root, issuer) = (&self.world.root, &self.taken[0]);
+        let mut prng = Prng::from_number(u64::from(key));
+        let own = root.new_key(&mut prng);
+        let keys = [0, one_time].map(|number| root.new_key(&mut Prng::from_number(number)));
+        let [invites, one_time] = keys;
+        let certificate = Certificate {
+            issuer: Issuer::Certificate(Serial([key; 16])),
+            node: NodeId([key; 16]),
+            name: fleet::name("amr-07"),
+            rank: Rank::Device,
+            keys: NodeKeys {
+                sign: own.public(),
+                seal: BoxKey(Hash([key; 32])),
+            },
+            labels: Labels::none(),
+            grants: Vec::new(),
+            window: fleet::year(),
+        };
+        let terms = InviteTerms {
+            fleet: root.fleet,
+            key: invites.public(),
+            rank: Rank::Device,
+            labels: Labels::none(),
+            grants: Vec::new(),
+            uses: 1,
+            not_after: fleet::year().to,
+            issuer: Issuer::Certificate(issuer.serial),
+            name: None,
+            replaces: None,
+        };
+        let request = JoinRequest {
+            invite: SignedInvite::sign(&terms, &[(0, issuer.signer.as_ref())]),
+            name: certificate.name.clone(),
+            keys: certificate.keys,
+        };
+        let signed = SignedJoin::sign(&request, &root.fleet, one_time.as_ref(), own.as_ref());
+        let enrolment = Enrolment {
+            invite: request.invite.id(),
+            uses: terms.uses,
+            certificate: codec::encode(&certificate).into(),
+            replaces: None,
+            request: Some(signed),
+        };
+        let content = codec::encode(&enrolment);
+        Draft::fitting(0, LedgerKind::Managers, EntryKind::ENROLMENT, content)
     }
 
     /// Has a manager write, and gives the entry its name; a draft that is refused gets none.
@@ -376,29 +429,4 @@ fn unknown(critical: bool) -> Draft {
         critical,
     };
     Draft::new(0, LedgerKind::Fleet, kind, b"of a later build".to_vec())
-}
-
-/// A device is enrolled by the scenario's only invite, which is for one use.
-fn enrolment(key: u8) -> Draft {
-    let certificate = Certificate {
-        issuer: Issuer::Certificate(Serial([key; 16])),
-        node: NodeId([key; 16]),
-        name: fleet::name("amr-07"),
-        rank: Rank::Device,
-        keys: NodeKeys {
-            sign: PublicKey(Hash([key; 32])),
-            seal: BoxKey(Hash([key; 32])),
-        },
-        labels: Labels::none(),
-        grants: Vec::new(),
-        window: fleet::year(),
-    };
-    let enrolment = Enrolment {
-        invite: InviteId(Serial([9; 16])),
-        uses: 1,
-        certificate: codec::encode(&certificate).into(),
-        replaces: None,
-    };
-    let content = codec::encode(&enrolment);
-    Draft::new(0, LedgerKind::Managers, EntryKind::ENROLMENT, content)
 }

@@ -149,6 +149,8 @@ pub enum Step {
     Steal(Theft),
     /// A manager enrols a device by the scenario's only invite, with a key of its own or the same.
     Enrol(Who, u8),
+    /// The same by one that has seen the invite, but not its one-time key.
+    EnrolForged(Who, u8),
     /// A manager hands a device the data key of the value in a revision.
     Wrap(Who, Who, Label),
     /// These nodes on a side of their own.

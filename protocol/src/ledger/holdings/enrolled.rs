@@ -6,7 +6,8 @@ use crate::crypto::sign::PublicKey;
 use crate::ident::Serial;
 use crate::ledger::holdings::Holdings;
 use crate::selector::Labels;
-use crate::trust::certificate::{Capability, Certificate, Issuer, Rank};
+use crate::trust::certificate::{Certificate, Issuer, Rank};
+use crate::trust::enrolment::asked::may_invite;
 use crate::trust::enrolment::change::HeldInvite;
 use crate::trust::enrolment::{Enrolments, HeldEnrolment, Written};
 use crate::trust::fold;
@@ -21,22 +22,30 @@ impl Holdings {
         let certificate = &held.certificate;
         self.counts_now(&held.written)
             && match certificate.rank {
-                Rank::Device => self.may_enrol(&held.written, &certificate.labels),
+                Rank::Device => {
+                    self.may_enrol(&held.written, &certificate.labels) && self.is_asked(held)
+                }
                 Rank::Operator => self.has_signed_operator(held),
-                Rank::Manager => self.is_certified(certificate) || self.is_asked_by_root(held),
+                // It becomes one by the root's signature, whoever wrote it down.
+                Rank::Manager => self.is_certified(certificate) || self.is_asked(held),
                 Rank::Root => false,
             }
     }
 
-    /// An operator's is its author's own: who has `delegate` speaks of nobody else's.
+    /// Whether it is what the joiner asked for itself, by an invite of who may give such a one.
+    fn is_asked(&self, held: &HeldEnrolment) -> bool {
+        let asked = held.asked.as_ref();
+        asked.is_some_and(|asked| asked.is_invited(&self.record))
+    }
+
+    /// An operator's is its author's own: who has `delegate` speaks of nobody else's, and of no more
+    /// than he may sign. By an invite, or under its own name.
     fn has_signed_operator(&self, held: &HeldEnrolment) -> bool {
         let serial = self.signed_under(&held.written);
         let is_own = serial.map(Issuer::Certificate) == Some(held.certificate.issuer);
-        is_own
-            && self.writer(&held.written).is_some_and(|writer| {
-                let mut grants = writer.grants.iter();
-                grants.any(|grant| grant.capability == Capability::Delegate)
-            })
+        let is_named = held.asked.is_none() && held.enrolment.invite == InviteId(held.serial);
+        let may = |writer: &Certificate| held.certificate.check_issued_by(writer).is_ok();
+        is_own && (is_named || self.is_asked(held)) && self.writer(&held.written).is_some_and(may)
     }
 
     /// Whether the root made a manager of this node with these keys.
@@ -45,24 +54,16 @@ impl Holdings {
         managers.any(|it| it.node == certificate.node && it.keys == certificate.keys)
     }
 
-    /// Whether the root invited a manager so. It becomes one by the root's signature, whoever wrote
-    /// it down.
-    fn is_asked_by_root(&self, held: &HeldEnrolment) -> bool {
-        let mut given = self.enrolments.given_of(&held.enrolment.invite);
-        given.any(|invite| {
-            let by_root = matches!(invite.terms.issuer, Issuer::Root(_));
-            by_root && invite.terms.rank == Rank::Manager && self.is_given(invite)
-        })
-    }
-
-    /// Whether an invite counts as given: in its issuer's own words, wherever they stand.
+    /// Whether an invite counts as given: in its issuer's own words, wherever they stand, who may
+    /// give such a one.
     pub(crate) fn is_given(&self, held: &HeldInvite) -> bool {
         let record = &self.record;
         let is_signed = || match held.terms.issuer {
             Issuer::Root(number) => held.invite.is_signed_by_root(record, number),
             Issuer::Certificate(serial) => record.managers().get(&serial).is_some_and(|issuer| {
                 let (key, fleet) = (&issuer.keys.sign, record.fleet());
-                held.invite.is_signed_by(key, &fleet, record.verify())
+                may_invite(issuer, &held.terms)
+                    && held.invite.is_signed_by(key, &fleet, record.verify())
             }),
         };
         held.terms.fleet == record.fleet() && self.counts_now(&held.written) && is_signed()
@@ -75,7 +76,7 @@ impl Holdings {
             Rank::Device => self.may_enrol(&held.written, &terms.labels),
             _ => true,
         };
-        held.certificate.rank == terms.rank && self.enrolled(held) && may()
+        held.certificate.rank == terms.rank && self.is_asked(held) && self.enrolled(held) && may()
     }
 
     /// Enrolments of invites that more devices used than were allowed, as happens on two sides of a
@@ -91,9 +92,9 @@ impl Holdings {
     /// Of the enrolments under one invite those that are contested. Only those throw doubt on one
     /// whose authors may admit it themselves.
     pub(crate) fn contested_of(&self, invite: &InviteId) -> Vec<&HeldEnrolment> {
-        let terms = self.enrolments.terms_of(invite);
         let uses = self.enrolments.of_invite(invite);
-        let uses = uses.filter(|held| self.enrolled(held));
+        // Who was enrolled without an invite has nothing to share.
+        let uses = uses.filter(|held| self.is_asked(held) && self.enrolled(held));
         let uses: Vec<(&HeldEnrolment, Serial)> = uses
             .filter_map(|held| Some((held, self.signed_under(&held.written)?)))
             .collect();
@@ -115,8 +116,8 @@ impl Holdings {
                 held.certificate.rank == rank && doubters.binary_search(author).is_ok()
             });
             let crowd: Vec<&HeldEnrolment> = crowd.map(|(held, _)| *held).collect();
-            let claimed = crowd.iter().map(|held| held.enrolment.uses).min();
-            let allowed = terms.map_or(claimed.unwrap_or(0), |terms| terms.uses);
+            // All of them name the same signed terms.
+            let allowed = crowd.first().map_or(0, |held| held.enrolment.uses);
             let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
             let doubted: BTreeSet<&PublicKey> = Enrolments::contested_among(crowd, allowed)
                 .into_iter()

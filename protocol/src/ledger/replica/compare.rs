@@ -23,6 +23,16 @@ impl Replica {
         self.greet_feeder(&info.node, out);
     }
 
+    /// Digests say other things to who may have more now, or less.
+    pub(super) fn on_peer_changed(&mut self, now: Millis, info: PeerInfo, out: &mut Vec<Effect>) {
+        let Some(peer) = self.peers.get_mut(&info.node) else {
+            return;
+        };
+        if std::mem::replace(&mut peer.info, info) != info {
+            self.send_digest(now, info.node, true, out);
+        }
+    }
+
     pub(super) fn on_peer_down(&mut self, node: &NodeId) {
         if let Some(peer) = self.peers.remove(node) {
             self.pulls.digests.remove(&(peer.digest_at, *node));

@@ -60,6 +60,9 @@ pub struct PeerInfo {
 pub enum Event {
     /// A member is connected. From the network, after the handshake.
     PeerUp(PeerInfo),
+    /// A member that is connected may do more or less than before. From whoever looks at
+    /// certificates; what is as it was does no harm.
+    PeerChanged(PeerInfo),
     /// A peer's certificates were checked: what it may read can ride along to it. From the network.
     Presented {
         /// Whose.

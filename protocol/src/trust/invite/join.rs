@@ -3,6 +3,7 @@
 mod called;
 
 pub use called::ID_DIGITS_MIN;
+pub(in crate::trust) use called::is_called;
 
 use std::sync::Arc;
 
@@ -85,12 +86,23 @@ impl SignedJoin {
             name,
             keys,
         };
-        let bytes = Bytes::from(codec::encode(&request));
-        Ok(Self {
-            by_invite: sign_use(&token.signer(), &fleet, &bytes),
-            by_key: sign_use(own, &fleet, &bytes),
+        Ok(Self::sign(&request, &fleet, &token.signer(), own))
+    }
+
+    /// Signs a request with the invite's one-time key, and with the joiner's own.
+    #[must_use]
+    pub fn sign(
+        request: &JoinRequest,
+        fleet: &FleetId,
+        one_time: &dyn Sign,
+        own: &dyn Sign,
+    ) -> Self {
+        let bytes = Bytes::from(codec::encode(request));
+        Self {
+            by_invite: sign_use(one_time, fleet, &bytes),
+            by_key: sign_use(own, fleet, &bytes),
             bytes,
-        })
+        }
     }
 }
 
@@ -238,8 +250,9 @@ pub fn admit(
         uses: terms.uses,
         certificate: codec::encode(&certificate).into(),
         replaces: terms.replaces,
+        request: Some(request.clone()),
     });
-    // That of a manager counts where the root's invite is known, so that stands beside it.
+    // The root's invites are nobody's here to list, so one stands beside its use.
     let is_known = || holdings.enrolments().terms_of(&invite).is_some();
     let gives = certificate.rank == Rank::Manager && enrolment.is_some() && !is_known();
     Ok(Admission {
@@ -301,7 +314,7 @@ pub fn serial_of(certificate: &Certificate) -> Serial {
     SignedCertificate::serial_of(&codec::encode(certificate))
 }
 
-fn check_signatures(
+pub(in crate::trust) fn check_signatures(
     record: &Record,
     request: &SignedJoin,
     asked: &JoinRequest,

@@ -34,3 +34,17 @@ pub(super) fn name(roll: &Roll<'_>, terms: &InviteTerms, asked: &Name) -> Name {
     let mut names = std::iter::once(wanted.clone()).chain(others);
     names.find(is_free).unwrap_or_else(|| wanted.clone())
 }
+
+/// Whether a name is what somebody wanted to be called, or that with a number: [`name`] gives no
+/// other.
+pub(in crate::trust) fn is_called(name: &Name, wanted: &Name) -> bool {
+    let (name, wanted) = (name.as_str(), wanted.as_str());
+    let numbered = name.rsplit_once('-').is_some_and(|(beginning, number)| {
+        let is_number = number
+            .parse()
+            .is_ok_and(|it: u64| it.to_string() == number && it > 1);
+        let room = NAME_BYTES_MAX - (name.len() - beginning.len());
+        is_number && beginning == wanted.get(..room).unwrap_or(wanted)
+    });
+    name == wanted || numbered
+}
