@@ -28,6 +28,10 @@ pub(super) struct Places {
     pub(super) waiters: BTreeMap<NodeId, Vec<Waiter>>,
     /// Who refused this node's certificate, and has not admitted it since.
     pub(super) refused_by: BTreeSet<NodeId>,
+    /// From where peers had come whose links are over.
+    pub(super) former: BTreeMap<NodeId, Address>,
+    /// From where the machines came that go by one node's key.
+    pub(super) twins: BTreeMap<NodeId, Vec<Address>>,
 }
 
 /// Whoever waits for a link.
@@ -37,6 +41,20 @@ pub(super) type Waiter = oneshot::Sender<Result<Path, String>>;
 const WAITERS_MAX: usize = 64;
 /// Those who are remembered to have refused this node.
 const REFUSED_BY_MAX: usize = 256;
+/// Peers of which it is remembered from where they had come.
+const FORMER_MAX: usize = 4096;
+/// Addresses that are shown of one node's machines.
+const TWINS_MAX: usize = 4;
+
+impl Places {
+    /// A link is over that had this other end.
+    pub(super) fn left(&mut self, peer: NodeId, address: Address) {
+        self.former.insert(peer, address);
+        if self.former.len() > FORMER_MAX {
+            self.former.pop_first();
+        }
+    }
+}
 
 impl MembershipState {
     /// How a member may be reached, as far as is known here.
@@ -113,6 +131,36 @@ impl MembershipState {
             // Who no longer waits does not need to know.
             let _ = waiter.send(outcome.clone());
         }
+    }
+
+    /// Two machines go by a node's key: it is remembered from where they came.
+    pub(super) fn cloned(&mut self, node: NodeId) {
+        let now = self.beside.clock.now();
+        let Some(twin) = self.machine.state_of(node, now).twin else {
+            return;
+        };
+        let former = self.places.former.get(&node).cloned();
+        let here = self.links.get(&node).map(|link| link.path.address.clone());
+        let came = former.into_iter().chain(here);
+        // From where one came to another manager is not told; where it says that it is, perhaps.
+        let said = self.contacts.of(&node).map(|told| told.addresses.join(" "));
+        let machine = &self.machine;
+        let twins = &mut self.places.twins;
+        twins.retain(|it, _| *it == node || machine.state_of(*it, now).twin.is_some());
+        let shown = twins.entry(node).or_default();
+        for address in came {
+            if !shown.contains(&address) {
+                shown.push(address);
+            }
+        }
+        let surplus = shown.len().saturating_sub(TWINS_MAX);
+        shown.drain(..surplus);
+        let addresses: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        let (addresses, said, by) = (addresses.join(" "), said.unwrap_or_default(), twin.by);
+        tracing::error!(
+            %node, addresses, said, heard_by = %by,
+            "two machines go by the key of one node; revoke it, and have both join anew"
+        );
     }
 
     pub(super) fn path_changed(&mut self, peer: NodeId, path: Path) {
