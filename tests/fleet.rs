@@ -8,6 +8,8 @@
 mod certificates;
 #[path = "fleet/clocks.rs"]
 mod clocks;
+#[path = "fleet/clones.rs"]
+mod clones;
 #[path = "fleet/disks.rs"]
 mod disks;
 #[path = "fleet/failures.rs"]
