@@ -18,6 +18,8 @@ mod failures;
 mod forming;
 #[path = "fleet/losses.rs"]
 mod losses;
+#[path = "fleet/managers.rs"]
+mod managers;
 #[path = "fleet/partitions.rs"]
 mod partitions;
 #[path = "fleet/strangers.rs"]
