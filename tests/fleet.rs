@@ -16,6 +16,8 @@ mod disks;
 mod failures;
 #[path = "fleet/forming.rs"]
 mod forming;
+#[path = "fleet/great.rs"]
+mod great;
 #[path = "fleet/losses.rs"]
 mod losses;
 #[path = "fleet/managers.rs"]
