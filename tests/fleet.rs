@@ -18,6 +18,8 @@ mod failures;
 mod forming;
 #[path = "fleet/great.rs"]
 mod great;
+#[path = "fleet/lan.rs"]
+mod lan;
 #[path = "fleet/losses.rs"]
 mod losses;
 #[path = "fleet/managers.rs"]

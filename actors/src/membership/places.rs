@@ -10,6 +10,7 @@ use regatta_protocol::membership::MembershipEvent;
 use regatta_protocol::trust::certificate::NodeKeys;
 use tokio::sync::oneshot;
 
+use crate::membership::sightings::Sightings;
 use crate::membership::state::MembershipState;
 use crate::network::{Address, Contact, DialError, NetworkMessage, Path};
 
@@ -18,6 +19,8 @@ use crate::network::{Address, Contact, DialError, NetworkMessage, Path};
 pub(super) struct Places {
     /// On the LAN, as seen there.
     pub(super) lan: BTreeMap<NodeId, Vec<Address>>,
+    /// The same of those whose key nobody has named.
+    pub(super) strangers: Sightings,
     /// As they were met at joining.
     pub(super) met: BTreeMap<NodeId, (NodeKeys, Vec<Address>)>,
     /// Relays that were asked for a reservation.
@@ -212,10 +215,22 @@ impl MembershipState {
         addresses: Vec<Address>,
     ) -> Result<(), ActorProcessingErr> {
         let Some(peer) = self.contacts.with_key(&key) else {
+            self.places.strangers.keep(key, addresses);
             return Ok(());
         };
         self.places.lan.insert(peer, addresses);
         self.run(MembershipEvent::LanSeen { peer }).await
+    }
+
+    /// Whether a node, of which a contact is known now, was seen on the LAN before.
+    pub(super) fn was_seen(&mut self, node: NodeId) -> bool {
+        let key = self.contacts.of(&node).map(|told| told.keys.sign);
+        let seen = key.and_then(|key| self.places.strangers.take(&key));
+        let is_news = seen.is_some();
+        if let Some(addresses) = seen {
+            self.places.lan.insert(node, addresses);
+        }
+        is_news
     }
 
     pub(super) async fn listening(&mut self, address: Address) -> Result<(), ActorProcessingErr> {

@@ -255,6 +255,12 @@ impl MembershipState {
                     let mut effects = Vec::new();
                     self.contacts.handle(now, event, &mut effects);
                     for effect in effects {
+                        if let ContactEffect::Learned { node } = effect
+                            && self.was_seen(node)
+                        {
+                            let seen = MembershipEvent::LanSeen { peer: node };
+                            next.push_back(Next::Membership(seen));
+                        }
                         self.perform_contact(effect).await?;
                     }
                 }
