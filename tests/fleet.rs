@@ -8,16 +8,24 @@
 mod certificates;
 #[path = "fleet/clocks.rs"]
 mod clocks;
+#[path = "fleet/clones.rs"]
+mod clones;
 #[path = "fleet/disks.rs"]
 mod disks;
 #[path = "fleet/failures.rs"]
 mod failures;
 #[path = "fleet/forming.rs"]
 mod forming;
+#[path = "fleet/great.rs"]
+mod great;
+#[path = "fleet/lan.rs"]
+mod lan;
 #[path = "fleet/lapses.rs"]
 mod lapses;
 #[path = "fleet/losses.rs"]
 mod losses;
+#[path = "fleet/managers.rs"]
+mod managers;
 #[path = "fleet/partitions.rs"]
 mod partitions;
 #[path = "fleet/strangers.rs"]

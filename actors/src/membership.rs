@@ -3,6 +3,7 @@
 
 mod own;
 mod places;
+mod sightings;
 mod state;
 
 use std::collections::BTreeMap;

@@ -16,7 +16,6 @@ use regatta_actors::acts;
 use regatta_actors::identity::{NodeIdentity, NodeSecrets};
 use regatta_actors::join::{Asked, JoinArguments, join};
 use regatta_actors::network::MemoryNet;
-use regatta_protocol::codec::Name;
 use regatta_protocol::crypto::seal::BoxSecret;
 use regatta_protocol::crypto::sign::SecretKey;
 use regatta_protocol::ident::NodeId;
@@ -48,10 +47,11 @@ pub struct LiveFleet {
     pub nodes: Vec<LiveNode>,
     /// How far the clocks of joiners are off.
     pub skew_ms: i64,
+    /// Randomness for what tests make up.
+    pub prng: Prng,
     started: Instant,
     /// Time that passed while nobody was there to see it.
     passed: Duration,
-    prng: Prng,
 }
 
 impl LiveFleet {
@@ -201,25 +201,36 @@ impl LiveFleet {
         device: &str,
         keys: Option<Arc<NodeSecrets>>,
     ) -> Result<(usize, Arc<NodeSecrets>), String> {
+        let (outcome, keys) = self.ask(token, device, keys).await;
+        Ok((outcome?, keys))
+    }
+
+    /// The same, and gives the keys back whatever came of it.
+    pub async fn ask(
+        &mut self,
+        token: &Token,
+        device: &str,
+        keys: Option<Arc<NodeSecrets>>,
+    ) -> (Result<usize, String>, Arc<NodeSecrets>) {
         let keys = keys.unwrap_or_else(|| Arc::new(secrets(&mut self.prng)));
         let number = self.nodes.len() as u64 + 1;
         let mut arguments = JoinArguments {
             token: token.clone(),
-            name: Name::new(device).map_err(|error| error.to_string())?,
+            name: name(device),
             secrets: Arc::clone(&keys),
             reach: node::reach(self.net.port(number), number),
             wall: Millis(self.wall().0.saturating_add_signed(self.skew_ms)),
             prng: self.prng.branch(),
         };
-        match join(&mut arguments, PATIENCE, |_| {}).await {
+        let outcome = match join(&mut arguments, PATIENCE, |_| {}).await {
             Ok(Asked::Joined(member)) => {
                 let met = member.met.into_iter().collect();
-                let place = self.add(member.identity, member.contacts, met);
-                Ok((place, keys))
+                Ok(self.add(member.identity, member.contacts, met))
             }
             Ok(Asked::Waits { name, .. }) => Err(format!("{name} waits for the root")),
             Err(error) => Err(error.to_string()),
-        }
+        };
+        (outcome, keys)
     }
 
     /// Adds a node that did not join, under whatever identity; it knows where all others are.

@@ -87,6 +87,7 @@ fn device(name: &str, state: &str) -> Value {
         "labels": { "site": "osaka" }, "pending_labels": null, "homes": ["m1"],
         "last_heard_ms": 4000, "heard_by": "m1",
         "enrolled": null, "certificate_until": null, "version": null,
+        "copied": null,
     })
 }
 

@@ -30,7 +30,6 @@ async fn labels_work(
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "takes minutes, and is not settled: RELIABILITY.md, known gaps"]
 async fn a_device_that_boots_in_1970_is_a_member_like_others() {
     let mut fleet = LiveFleet::found(1, 2).await;
     fleet.join_many(2).await;
@@ -48,7 +47,6 @@ async fn a_device_that_boots_in_1970_is_a_member_like_others() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "takes minutes, and is not settled: RELIABILITY.md, known gaps"]
 async fn a_device_joins_in_1970() {
     let mut fleet = LiveFleet::found(2, 2).await;
     let token = fleet.invite(0, 1).await;
@@ -62,7 +60,6 @@ async fn a_device_joins_in_1970() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "takes minutes, and is not settled: RELIABILITY.md, known gaps"]
 async fn one_manager_a_day_off_among_three_holds_nobody_up() {
     for (seed, off_ms) in [(1, days(1)), (2, days(-1)), (3, days(400)), (4, TO_1970_MS)] {
         let mut fleet = LiveFleet::found(seed, 3).await;

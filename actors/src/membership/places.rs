@@ -10,6 +10,7 @@ use regatta_protocol::membership::MembershipEvent;
 use regatta_protocol::trust::certificate::NodeKeys;
 use tokio::sync::oneshot;
 
+use crate::membership::sightings::Sightings;
 use crate::membership::state::MembershipState;
 use crate::network::{Address, Contact, DialError, NetworkMessage, Path};
 
@@ -18,6 +19,8 @@ use crate::network::{Address, Contact, DialError, NetworkMessage, Path};
 pub(super) struct Places {
     /// On the LAN, as seen there.
     pub(super) lan: BTreeMap<NodeId, Vec<Address>>,
+    /// The same of those whose key nobody has named.
+    pub(super) strangers: Sightings,
     /// As they were met at joining.
     pub(super) met: BTreeMap<NodeId, (NodeKeys, Vec<Address>)>,
     /// Relays that were asked for a reservation.
@@ -28,6 +31,10 @@ pub(super) struct Places {
     pub(super) waiters: BTreeMap<NodeId, Vec<Waiter>>,
     /// Who refused this node's certificate, and has not admitted it since.
     pub(super) refused_by: BTreeSet<NodeId>,
+    /// From where peers had come whose links are over.
+    pub(super) former: BTreeMap<NodeId, Address>,
+    /// From where the machines came that go by one node's key.
+    pub(super) twins: BTreeMap<NodeId, Vec<Address>>,
 }
 
 /// Whoever waits for a link.
@@ -37,6 +44,20 @@ pub(super) type Waiter = oneshot::Sender<Result<Path, String>>;
 const WAITERS_MAX: usize = 64;
 /// Those who are remembered to have refused this node.
 const REFUSED_BY_MAX: usize = 256;
+/// Peers of which it is remembered from where they had come.
+const FORMER_MAX: usize = 4096;
+/// Addresses that are shown of one node's machines.
+const TWINS_MAX: usize = 4;
+
+impl Places {
+    /// A link is over that had this other end.
+    pub(super) fn left(&mut self, peer: NodeId, address: Address) {
+        self.former.insert(peer, address);
+        if self.former.len() > FORMER_MAX {
+            self.former.pop_first();
+        }
+    }
+}
 
 impl MembershipState {
     /// How a member may be reached, as far as is known here.
@@ -115,6 +136,36 @@ impl MembershipState {
         }
     }
 
+    /// Two machines go by a node's key: it is remembered from where they came.
+    pub(super) fn cloned(&mut self, node: NodeId) {
+        let now = self.beside.clock.now();
+        let Some(twin) = self.machine.state_of(node, now).twin else {
+            return;
+        };
+        let former = self.places.former.get(&node).cloned();
+        let here = self.links.get(&node).map(|link| link.path.address.clone());
+        let came = former.into_iter().chain(here);
+        // From where one came to another manager is not told; where it says that it is, perhaps.
+        let said = self.contacts.of(&node).map(|told| told.addresses.join(" "));
+        let machine = &self.machine;
+        let twins = &mut self.places.twins;
+        twins.retain(|it, _| *it == node || machine.state_of(*it, now).twin.is_some());
+        let shown = twins.entry(node).or_default();
+        for address in came {
+            if !shown.contains(&address) {
+                shown.push(address);
+            }
+        }
+        let surplus = shown.len().saturating_sub(TWINS_MAX);
+        shown.drain(..surplus);
+        let addresses: Vec<String> = shown.iter().map(ToString::to_string).collect();
+        let (addresses, said, by) = (addresses.join(" "), said.unwrap_or_default(), twin.by);
+        tracing::error!(
+            %node, addresses, said, heard_by = %by,
+            "two machines go by the key of one node; revoke it, and have both join anew"
+        );
+    }
+
     pub(super) fn path_changed(&mut self, peer: NodeId, path: Path) {
         if let Some(link) = self.links.get_mut(&peer) {
             link.path = path;
@@ -164,10 +215,22 @@ impl MembershipState {
         addresses: Vec<Address>,
     ) -> Result<(), ActorProcessingErr> {
         let Some(peer) = self.contacts.with_key(&key) else {
+            self.places.strangers.keep(key, addresses);
             return Ok(());
         };
         self.places.lan.insert(peer, addresses);
         self.run(MembershipEvent::LanSeen { peer }).await
+    }
+
+    /// Whether a node, of which a contact is known now, was seen on the LAN before.
+    pub(super) fn was_seen(&mut self, node: NodeId) -> bool {
+        let key = self.contacts.of(&node).map(|told| told.keys.sign);
+        let seen = key.and_then(|key| self.places.strangers.take(&key));
+        let is_news = seen.is_some();
+        if let Some(addresses) = seen {
+            self.places.lan.insert(node, addresses);
+        }
+        is_news
     }
 
     pub(super) async fn listening(&mut self, address: Address) -> Result<(), ActorProcessingErr> {

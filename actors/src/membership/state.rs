@@ -120,6 +120,8 @@ pub struct MembershipView<'a> {
     pub own: &'a OwnAddresses,
     /// Who refused this node's certificate, and has not admitted it since.
     pub refused_by: &'a BTreeSet<NodeId>,
+    /// Of nodes whose key two machines have: from where each came that this node has heard.
+    pub twins: &'a BTreeMap<NodeId, Vec<Address>>,
     /// Monotonic time.
     pub now: Millis,
 }
@@ -220,6 +222,7 @@ impl MembershipState {
             links: &self.links,
             own: &self.own,
             refused_by: &self.places.refused_by,
+            twins: &self.places.twins,
             now: self.beside.clock.now(),
         }
     }
@@ -252,6 +255,12 @@ impl MembershipState {
                     let mut effects = Vec::new();
                     self.contacts.handle(now, event, &mut effects);
                     for effect in effects {
+                        if let ContactEffect::Learned { node } = effect
+                            && self.was_seen(node)
+                        {
+                            let seen = MembershipEvent::LanSeen { peer: node };
+                            next.push_back(Next::Membership(seen));
+                        }
                         self.perform_contact(effect).await?;
                     }
                 }
@@ -308,6 +317,7 @@ impl MembershipState {
                 batch.put(Table::Remembered, NEIGHBOURS, &ids)?;
                 self.keep(batch).await?;
             }
+            MembershipEffect::Cloned { node } => self.cloned(node),
             MembershipEffect::Misbehaved { peer, reason } => {
                 tracing::warn!(%peer, ?reason, "a member does what it should not");
             }
@@ -404,7 +414,9 @@ impl MembershipState {
     }
 
     pub(super) async fn unlinked(&mut self, peer: NodeId) -> Result<(), ActorProcessingErr> {
-        self.links.remove(&peer);
+        if let Some(link) = self.links.remove(&peer) {
+            self.places.left(peer, link.path.address);
+        }
         self.places.asked.remove(&peer);
         if self.own.reserved.remove(&peer).is_some() {
             self.tell_own().await?;

@@ -10,6 +10,7 @@ use super::batch::Batch;
 use super::error::StoreError;
 use super::limits::GROUP_BYTES_MAX;
 use super::writer::{Health, Writer};
+use crate::supervisor::Fatal;
 
 /// Owns the [`Writer`], and gives it to one thread of the blocking pool at a time.
 pub struct StoreActor;
@@ -207,7 +208,9 @@ impl Actor for StoreActor {
                     for waiting in state.queue.drain(..) {
                         let _ = waiting.reply.send(Err(failed.clone()));
                     }
-                    return Err(failed.into());
+                    // What a disk refused to sync it may claim to hold at the next try: only a new
+                    // process reads again what is there.
+                    return Err(Fatal(failed.to_string()).into());
                 }
                 if state.flushing {
                     // The folder is free before anybody is told so.

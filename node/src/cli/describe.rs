@@ -183,6 +183,7 @@ mod tests {
                     heard_by: Some("m2".to_owned()),
                 },
                 papers: Papers::default(),
+                copied: None,
             },
             keys: vec![KeyPrint {
                 kind: "sign".to_owned(),

@@ -140,9 +140,14 @@ pub(super) fn devices(found: &[Device], wide: bool) -> Table {
     let mut table = Table::new(columns, "no devices");
     for device in found {
         let or_dash = |text: &Option<String>| words::or_dash(text.as_deref().unwrap_or_default());
+        let state = match &device.copied {
+            // Neither of the two is the device that was let in, until somebody has looked.
+            Some(_) => Cell::from(format!("{}, copied", device.state.word())).in_colour("31"),
+            None => Cell::from(device.state.word()).in_colour(words::colour(device.state)),
+        };
         let mut row: Vec<Cell> = vec![
             device.name.as_str().into(),
-            Cell::from(device.state.word()).in_colour(words::colour(device.state)),
+            state,
             words::labels(&device.labels, device.pending_labels.as_ref()).into(),
             words::or_dash(&device.homes.join(",")).into(),
             words::ago(device.heard.last_heard_ms).into(),
@@ -252,7 +257,7 @@ fn requests(found: &[ManagerRequest]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::api::{Heard, Papers, Role};
+    use crate::control::api::{Copied, Heard, Papers, Role};
 
     fn device(name: &str, state: DeviceState, last_heard_ms: Option<u64>) -> Device {
         Device {
@@ -268,6 +273,7 @@ mod tests {
                 heard_by: Some("m1".to_owned()),
             },
             papers: Papers::default(),
+            copied: None,
         }
     }
 
@@ -289,6 +295,17 @@ edge-1  pending  site=osaka  m1,m2  never
             "{wide}"
         );
         assert_eq!(devices(&[], false).render(None, false), "no devices\n");
+    }
+
+    #[test]
+    fn a_device_whose_key_two_machines_have_is_marked() {
+        let mut copied = device("amr-07", DeviceState::Ready, Some(4_100));
+        copied.copied = Some(Copied::default());
+        let expect = "\
+NAME    STATE          LABELS      HOMES  LAST HEARD
+amr-07  ready, copied  site=osaka  m1,m2  4 s ago
+";
+        assert_eq!(devices(&[copied], false).render(Some(80), false), expect);
     }
 
     #[test]

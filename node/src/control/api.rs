@@ -12,7 +12,7 @@ mod status;
 
 pub use self::asks::{GrantAsk, InviteAsk, LabelAsk, RevokeAsk, SignedInviteText, StatementText};
 pub use self::devices::{
-    Device, DeviceDetail, DeviceState, Enrolment, Heard, KeyPrint, Labels, Papers, Role,
+    Copied, Device, DeviceDetail, DeviceState, Enrolment, Heard, KeyPrint, Labels, Papers, Role,
 };
 pub use self::invites::{Granted, Invite, InviteGiven, InviteState, ManagerRequest, Saved};
 pub use self::paths::{Check, Metric, MetricKind, PathKind, PathReport, Pong, PongLine};

@@ -13,6 +13,7 @@ use regatta_protocol::trust::authority::Credentials;
 use regatta_protocol::trust::certificate::{NodeKeys, Rank};
 use regatta_protocol::trust::roll::{Enrolled, InviteState, Roll};
 
+use super::copied::{conflict, copied};
 use super::names::{Names, label_map, name_of, names};
 use super::{Desk, problem};
 use crate::control::api::{
@@ -94,6 +95,7 @@ fn device(view: &MembershipView<'_>, on_roll: &OnRoll, names: &Names) -> Device 
             certificate_until: borne.map(|it| moment(it.window.to.0)),
             version: None,
         },
+        copied: copied(view, &enrolled.node, names).filter(|_| enrolled.is_live()),
     }
 }
 
@@ -186,12 +188,16 @@ impl Desk {
         let keys = fingerprints(&described.on_roll.enrolled.certificate.keys);
         let (on_roll, names) = (described.on_roll, described.names);
         let device = look_around(handles, move |view| device(view, &on_roll, &names));
+        let device = device.await.map_err(problem)?;
+        let copied = device.copied.iter();
+        let copied = copied.map(|copied| conflict(copied, &device.name));
+        let conflicts = copied.chain(described.conflicts).collect();
         Ok(DeviceDetail {
-            device: device.await.map_err(problem)?,
+            device,
             keys,
             enrolment: described.enrolment,
             path: self.present_path(node).await?,
-            conflicts: described.conflicts,
+            conflicts,
             notes: described.notes,
         })
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regatta_actors::acts::{look, look_around};
 use regatta_actors::ledger::LedgerView;
+use regatta_actors::membership::MembershipView;
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::ledger::replica::Alarm;
 use regatta_protocol::limits::DAY_MS;
@@ -12,7 +13,7 @@ use regatta_protocol::trust::certificate::{Certificate, Rank};
 use regatta_protocol::trust::roll::Roll;
 
 use super::names::{Names, name_of, names};
-use super::{Desk, problem};
+use super::{Desk, copied, problem};
 use crate::control::api::{
     DeviceCounts, Disk, FleetName, Ledgers, Manager, ManagerState, NodeName, Problem, Reach, Role,
     Status, Time, moment,
@@ -34,6 +35,7 @@ struct Held {
     disk_full: bool,
     managers: BTreeSet<NodeId>,
     devices: BTreeSet<NodeId>,
+    stopped: BTreeSet<NodeId>,
     warnings: Vec<String>,
     names: Names,
 }
@@ -69,6 +71,7 @@ fn held(view: &LedgerView<'_>) -> Held {
         },
         disk_full: view.disk_full,
         devices: devices.map(|it| it.node).collect(),
+        stopped: holdings.judgement().stopped_nodes.clone(),
         warnings: warnings(view, &names),
         names,
         managers,
@@ -161,6 +164,25 @@ fn warnings(view: &LedgerView<'_>, names: &Names) -> Vec<String> {
     warnings
 }
 
+/// The same of what is seen on links.
+fn seen(view: &MembershipView<'_>, names: &Names, own_name: &str) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let refused_by: Vec<String> = view
+        .refused_by
+        .iter()
+        .map(|it| name_of(names, it))
+        .collect();
+    if !refused_by.is_empty() {
+        warnings.push(format!(
+            "{} refused this node's certificate; was it revoked? `regatta describe device {}` on a manager \
+             says",
+            refused_by.join(", "),
+            own_name
+        ));
+    }
+    warnings
+}
+
 impl Desk {
     /// How this node is.
     ///
@@ -170,10 +192,9 @@ impl Desk {
         let node = self.node()?;
         let handles = &node.handles;
         let held = look(handles, held).await.map_err(problem)?;
-        let (managers, devices) = (held.managers, held.devices);
-        let (own_id, names) = (held.node.id.clone(), held.names);
-        let mut warnings = held.warnings;
-        let (reach, counts, addresses, refused_by) = look_around(handles, move |view| {
+        let (managers, devices, stopped) = (held.managers, held.devices, held.stopped);
+        let (own_id, own_name, names) = (held.node.id.clone(), held.node.name.clone(), held.names);
+        let (reach, counts, addresses, seen) = look_around(handles, move |view| {
             let homes = view.machine.homes().iter();
             let linked = |node: &NodeId| view.links.contains_key(node);
             let others = managers.iter().filter(|it| it.to_string() != own_id);
@@ -199,19 +220,17 @@ impl Desk {
             };
             let own = view.own.worth_telling();
             let addresses = own.iter().map(ToString::to_string).collect();
-            let refused_by = view.refused_by.iter().map(|it| name_of(&names, it));
-            (reach, counts, addresses, refused_by.collect::<Vec<_>>())
+            let mut seen = seen(view, &names, &own_name);
+            for node in view.twins.keys().filter(|it| !stopped.contains(it)) {
+                let is_manager = managers.contains(node);
+                seen.extend(copied::warning(view, node, &names, is_manager));
+            }
+            (reach, counts, addresses, seen)
         })
         .await
         .map_err(problem)?;
-        if !refused_by.is_empty() {
-            warnings.push(format!(
-                "{} refused this node's certificate; was it revoked? `regatta describe device {}` on \
-                 a manager says",
-                refused_by.join(", "),
-                held.node.name
-            ));
-        }
+        let mut warnings = held.warnings;
+        warnings.extend(seen);
         let uptime = node.started.elapsed().as_millis();
         Ok(Status {
             node: held.node,

@@ -15,7 +15,7 @@ mod scopes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::clock::reference::{AgedTime, ReferenceTime, SignedTime};
+use crate::clock::reference::{AgedTime, ReferenceTime, SignedTime, TimeClaim};
 use crate::crypto::sign::Context;
 use crate::ident::{Hash, NodeId};
 use crate::ledger::entry::{Entry, LedgerId, Parcel};
@@ -27,7 +27,7 @@ use crate::ledger::replica::peer::Peer;
 use crate::ledger::replica::pull::Pulls;
 use crate::machine::{Machine, Millis};
 use crate::prng::Prng;
-use crate::trust::certificate::Capability;
+use crate::trust::certificate::{Capability, Certificate};
 use crate::trust::fold;
 
 pub use crate::ledger::replica::event::{
@@ -289,15 +289,24 @@ impl Replica {
         }
     }
 
-    /// Whether a signed time is the word of a manager who may say what time it is, under a
-    /// certificate that covers that very time.
+    /// Whether a signed time is the word of a manager who may say what time it is.
     fn may_tell(&self, time: &SignedTime) -> bool {
-        let claim = &time.claim;
-        let judgement = self.holdings.judgement();
         let record = self.holdings.record();
-        let Some(certificate) = record.managers().get(&claim.serial) else {
-            return false;
-        };
+        self.teller(&time.claim).is_some_and(|certificate| {
+            record.verify().verify(
+                &certificate.keys.sign,
+                Context::Time,
+                &record.fleet(),
+                &crate::codec::encode(&time.claim),
+                &time.signature,
+            )
+        })
+    }
+
+    /// The certificate under which a manager may say so: it covers that very time.
+    fn teller(&self, claim: &TimeClaim) -> Option<&Certificate> {
+        let judgement = self.holdings.judgement();
+        let certificate = self.holdings.record().managers().get(&claim.serial)?;
         let may = certificate.node == claim.by
             && certificate.window.from <= claim.at
             && claim.at <= judgement.end_of(&claim.serial, certificate)
@@ -306,13 +315,7 @@ impl Replica {
                 .grants
                 .iter()
                 .any(|grant| grant.capability == Capability::Time);
-        may && record.verify().verify(
-            &certificate.keys.sign,
-            Context::Time,
-            &record.fleet(),
-            &crate::codec::encode(claim),
-            &time.signature,
-        )
+        may.then_some(certificate)
     }
 
     fn receive(

@@ -166,6 +166,11 @@ pub enum MembershipEffect {
         /// The present neighbours first; at most eight.
         neighbours: Vec<NodeId>,
     },
+    /// Two machines go by this node's key; `state_of` says more.
+    Cloned {
+        /// Which.
+        node: NodeId,
+    },
     /// For the log, and for whoever judges peers.
     Misbehaved {
         /// Who.

@@ -290,7 +290,14 @@ impl Manager {
             if taken == Some(Taken::New) {
                 self.changed(context, node);
             }
-        } else if matches!(taken, Some(Taken::New | Taken::Same)) && !from_manager {
+            return;
+        }
+        if matches!(taken, Some(Taken::New | Taken::Same))
+            && self.table.heard_directly(node, claimed.boot, context.now)
+        {
+            context.out.push(MembershipEffect::Cloned { node });
+        }
+        if matches!(taken, Some(Taken::New | Taken::Same)) && !from_manager {
             self.attend(context, &claimed, taken == Some(Taken::New));
         } else if taken == Some(Taken::New) {
             self.raise(context, node);
@@ -382,6 +389,7 @@ impl Manager {
         if now >= self.ping_at {
             self.ping_at = now.plus(u64::from(PING_MS));
             self.ping(context);
+            self.look_for_twins(context);
         }
         if self.share.at.is_some_and(|at| at <= now) {
             self.push(context);

@@ -4,6 +4,7 @@
 //! long as its observer is heard, so no refresh is needed: the observer's row in every `Ping` is the
 //! refresh of all its sightings at once. Who misses a version asks for what comes after its own.
 
+mod twins;
 mod view;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ use crate::ident::NodeId;
 use crate::limits::{CONTROL_FRAME_BYTES_MAX, MANAGER_LINKS_MAX, PRESENCES_MAX};
 use crate::machine::Millis;
 use crate::membership::message::{Batch, Presence, Row, Sighting, SignedPresence};
+pub use crate::membership::presence::twins::Twin;
+use crate::membership::presence::twins::Twins;
 pub use crate::membership::presence::view::{PresenceState, PresenceView};
 
 /// An observer that nobody has heard for so long cannot vouch for anybody.
@@ -36,6 +39,11 @@ impl Moment {
     /// So long before `now`.
     pub(super) fn ago(now: Millis, age_ms: u64) -> Self {
         Self(now.0.saturating_add(ORIGIN_MS).saturating_sub(age_ms))
+    }
+
+    /// So much later.
+    fn plus(self, millis: u64) -> Self {
+        Self(self.0.saturating_add(millis))
     }
 
     /// So much earlier.
@@ -120,6 +128,7 @@ pub(super) struct Table {
     me: NodeId,
     records: BTreeMap<NodeId, Record>,
     observers: BTreeMap<NodeId, Observer>,
+    twins: Twins,
 }
 
 impl Table {
@@ -129,6 +138,7 @@ impl Table {
             me,
             records: BTreeMap::new(),
             observers: BTreeMap::new(),
+            twins: Twins::default(),
         };
         table.meet(me, boot, Moment(0));
         table
@@ -164,6 +174,7 @@ impl Table {
 
     /// Drops all that is known of a node that has left the fleet.
     pub(super) fn forget(&mut self, node: &NodeId) {
+        self.twins.forget(node);
         for seen in self.records.remove(node).into_iter().flat_map(|r| r.seen) {
             if let Some(observer) = self.observers.get_mut(&seen.observer) {
                 observer.log.remove(&seen.version);

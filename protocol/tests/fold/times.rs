@@ -1,6 +1,7 @@
 //! What time it is: by whose word, never below what was stored, and not by a stopped signer.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use regatta_protocol::clock::reference::{AgedTime, Floor, ReferenceTime, SignedTime, TimeClaim};
 use regatta_protocol::crypto::sign::{Context, Signature};
@@ -9,11 +10,11 @@ use regatta_protocol::ledger::entry::Entry;
 use regatta_protocol::ledger::holdings::Holdings;
 use regatta_protocol::ledger::message::{Digest, Message};
 use regatta_protocol::ledger::replica::author::Identity;
-use regatta_protocol::ledger::replica::{Event, PeerInfo, Replica, Role, Settings};
+use regatta_protocol::ledger::replica::{Effect, Event, PeerInfo, Replica, Role, Settings};
 use regatta_protocol::machine::{Machine, Millis};
 use regatta_protocol::prng::Prng;
 
-use crate::fixture::{Hand, cheap, day, stopped};
+use crate::fixture::{Fixture, Hand, cheap, day, stopped};
 use crate::scenarios::fleet;
 use crate::state::after;
 
@@ -220,4 +221,61 @@ fn a_time_that_somebody_else_signed_moves_nothing() {
         &bytes,
         &time.signature
     ));
+}
+
+/// A manager whose own clock shows `wall`, and whether it gives anybody its word on that.
+fn manager(fixture: &Fixture, hand: &Hand, entries: &[Entry], wall: Millis) -> (Replica, bool) {
+    let me = Identity {
+        node: hand.node,
+        role: Role::Manager,
+        serial: hand.serial,
+        signer: Arc::clone(&hand.key),
+        not_before: Millis(0),
+        tells_time: true,
+        carries: true,
+    };
+    let (time, prng) = (ReferenceTime::default(), Prng::from_number(1));
+    let holdings = after(fixture, entries, wall);
+    let mut replica = Replica::new(me, Settings::default(), holdings, time, prng, true);
+    let mut out = Vec::new();
+    replica.handle(Millis(0), Event::Clock { wall }, &mut out);
+    let peer = PeerInfo {
+        node: NodeId([77; 16]),
+        role: Role::Agent,
+        carries: false,
+    };
+    replica.handle(Millis(0), Event::PeerUp(peer), &mut out);
+    let mut digests = out.iter().filter_map(|effect| match effect {
+        Effect::Send {
+            message: Message::Digest(digest),
+            ..
+        } => Some(digest),
+        _ => None,
+    });
+    let speaks = digests.any(|digest| !digest.times.is_empty());
+    assert_eq!(replica.reference(Millis(0)), wall, "nobody else was heard");
+    (replica, speaks)
+}
+
+#[test]
+fn a_clock_outside_its_managers_certificate_binds_not_even_that_manager() {
+    let (fixture, [m1, m2, ..], entries) = fleet();
+    for wall in [day(765), Millis(3)] {
+        let (mut replica, speaks) = manager(&fixture, &m1, &entries, wall);
+        assert!(!speaks, "who would believe it?");
+        assert_eq!(tell(&mut replica, &m2, day(5)), day(5), "from {wall:?}");
+    }
+    let (_, speaks) = manager(&fixture, &m1, &entries, day(5));
+    assert!(speaks);
+}
+
+#[test]
+fn a_clock_behind_the_ends_of_all_other_certificates_is_no_majority() {
+    let (fixture, [m1, m2, ..], mut entries) = fleet();
+    let (late, statement) = fixture.manager(5, (0, 700));
+    entries.push(m1.clone().carry(&statement, day(0)));
+    let (mut replica, speaks) = manager(&fixture, &late, &entries, day(500));
+    assert!(speaks, "its own certificate still holds then");
+    assert_eq!(tell(&mut replica, &m1, day(5)), day(5));
+    assert_eq!(tell(&mut replica, &m2, day(5)), day(5));
 }

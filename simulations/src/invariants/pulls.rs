@@ -65,6 +65,8 @@ impl Invariants {
                 .then(|| "I7: membership hung up on an honest member for a flood".to_owned()),
             MembershipEffect::Misbehaved { peer, reason } => (!self.hostile.contains(peer))
                 .then(|| format!("I7: an honest member is blamed for {reason:?}")),
+            MembershipEffect::Cloned { node } => (!self.hostile.contains(node))
+                .then(|| format!("I7: one machine is taken for two: {node:?}")),
             MembershipEffect::HangUp { .. }
             | MembershipEffect::Dial { .. }
             | MembershipEffect::Send { .. }

@@ -119,6 +119,7 @@ impl World {
             MembershipEffect::StopPulling { device } => self.open_streams(index, device, false),
             MembershipEffect::PresenceChanged { .. }
             | MembershipEffect::PresencesChanged { .. }
+            | MembershipEffect::Cloned { .. }
             | MembershipEffect::Misbehaved { .. } => {}
         }
     }

@@ -99,6 +99,21 @@ pub struct Device {
     /// Its papers.
     #[serde(flatten)]
     pub papers: Papers,
+    /// Where two machines go by its key: what this node knows of them.
+    pub copied: Option<Copied>,
+}
+
+/// That two machines go by one node's key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Copied {
+    /// From where they came to this node.
+    pub came_from: Vec<String>,
+    /// Where the latest word of either says that it can be reached.
+    pub says: Vec<String>,
+    /// The name of the manager that heard the other; this one where both came to it in turn.
+    pub heard_by: String,
+    /// How long ago that was last so.
+    pub noticed_ms: u64,
 }
 
 /// When a device was last heard, and by whom.

@@ -310,6 +310,13 @@ impl Replica {
             return None;
         }
         let at = self.time.own(now);
+        let claim = TimeClaim {
+            by: self.me.node,
+            serial: self.me.serial,
+            at,
+        };
+        // A clock outside the own certificate is none: nobody takes its word, nor may this node.
+        self.teller(&claim)?;
         let recent = self
             .author
             .time
@@ -317,11 +324,6 @@ impl Replica {
         if recent.is_some() {
             return recent;
         }
-        let claim = TimeClaim {
-            by: self.me.node,
-            serial: self.me.serial,
-            at,
-        };
         let fleet = self.holdings.record().fleet();
         let time = SignedTime::sign(claim, &fleet, self.me.signer.as_ref());
         self.author.time = Some(time);

@@ -6,7 +6,7 @@
 use crate::ident::NodeId;
 use crate::limits::MANAGER_LINKS_MAX;
 use crate::membership::manager::{Manager, Share};
-use crate::membership::message::{Batch, MembershipMessage, Row};
+use crate::membership::message::{Batch, MembershipMessage, Row, Sighting};
 use crate::membership::presence::{Moment, OBSERVER_FRESH_MS, Table};
 use crate::membership::{Context, MembershipEffect, MisbehaviourReason};
 
@@ -115,6 +115,9 @@ impl Manager {
                 && from == observer
                 && !context.links.contains_key(&node)
                 && self.table.heard_last(&node, &observer);
+            if sighting.up {
+                self.met_elsewhere(context, observer, sighting);
+            }
             if let Some(signed) = &sighting.presence
                 && self.table.signed(&sighting.node) != Some(signed)
             {
@@ -131,6 +134,41 @@ impl Manager {
         self.wanted.remove(&observer);
         if batch.latest > batch.upto {
             self.want(context, from, observer);
+        }
+    }
+
+    /// Another manager has a link to a node that has one to us: perhaps to another machine.
+    fn met_elsewhere(&mut self, context: &Context<'_>, by: NodeId, sighting: &Sighting) {
+        let node = sighting.node;
+        let Some(link) = context.links.get(&node).filter(|link| link.guest.said != 0) else {
+            return;
+        };
+        let ours = self.table.presence(&node).map(|said| said.boot);
+        let (Some(signed), Some(key)) = (&sighting.presence, self.table.key(&node)) else {
+            return;
+        };
+        let said = signed.claim().ok().filter(|said| said.node == node);
+        let Some(said) = said else {
+            return;
+        };
+        if Some(said.boot) == ours {
+            // Until it said so on its new link, that manager told of the start before.
+            return self.table.met_ours(&node, by);
+        }
+        if signed.is_signed_by(&key, &context.me.fleet, &*context.me.verify) {
+            let met = Moment::ago(context.now, sighting.heard_ago_ms);
+            let since = Moment::ago(link.since, 0);
+            let start = (said.boot, by);
+            self.table.met_elsewhere(node, start, met, since);
+        }
+    }
+
+    /// Says of whom there are two.
+    pub(super) fn look_for_twins(&mut self, context: &mut Context<'_>) {
+        let links = &*context.links;
+        let heard = |node: &NodeId| Some(Moment::ago(links.get(node)?.heard, 0));
+        for node in self.table.twins(heard, context.now) {
+            context.out.push(MembershipEffect::Cloned { node });
         }
     }
 

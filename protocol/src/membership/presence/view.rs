@@ -2,7 +2,7 @@
 
 use crate::ident::NodeId;
 use crate::machine::Millis;
-use crate::membership::presence::{Record, Table};
+use crate::membership::presence::{Moment, Record, Seen, Table, Twin};
 
 /// What can honestly be said of a node now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +28,8 @@ pub struct PresenceView {
     pub homes: Vec<NodeId>,
     /// The home that pulls from it, by its own word.
     pub puller: Option<NodeId>,
+    /// Whether two machines go by its key.
+    pub twin: Option<Twin>,
 }
 
 impl PresenceView {
@@ -38,6 +40,7 @@ impl PresenceView {
             by: None,
             homes: Vec::new(),
             puller: None,
+            twin: None,
         }
     }
 }
@@ -49,6 +52,50 @@ impl Table {
         record.is_some_and(|record| record.seen.iter().any(|seen| seen.up))
     }
 
+    /// A node said so on its own link: true where it is to be said that there are two of it.
+    pub(in crate::membership) fn heard_directly(
+        &mut self,
+        node: NodeId,
+        boot: u64,
+        now: Millis,
+    ) -> bool {
+        self.twins.heard(node, boot, self.me, now)
+    }
+
+    /// Another manager met this start of a node that has a link to us since `since`.
+    pub(in crate::membership) fn met_elsewhere(
+        &mut self,
+        node: NodeId,
+        start: (u64, NodeId),
+        met: Moment,
+        since: Moment,
+    ) {
+        self.twins.met_elsewhere(node, start, met, since);
+    }
+
+    /// That manager hears our start of the node.
+    pub(in crate::membership) fn met_ours(&mut self, node: &NodeId, by: NodeId) {
+        self.twins
+            .keep_elsewhere(|it, its| (it, *its) != (node, by));
+    }
+
+    /// Of whom it is to be said now that there are two; `heard`: when each was last heard here.
+    pub(in crate::membership) fn twins(
+        &mut self,
+        heard: impl Fn(&NodeId) -> Option<Moment>,
+        now: Millis,
+    ) -> Vec<NodeId> {
+        let mut twins = std::mem::take(&mut self.twins);
+        twins.keep_elsewhere(|node, by| {
+            let seen = self.records.get(node).map(|record| &record.seen);
+            let keeps = |seen: &Vec<Seen>| seen.iter().any(|it| it.observer == *by && it.up);
+            self.is_fresh(by, now) && seen.is_some_and(keeps)
+        });
+        let say = twins.look(heard, now);
+        self.twins = twins;
+        say
+    }
+
     /// What can be said of a node now.
     pub(in crate::membership) fn view(&self, node: &NodeId, now: Millis) -> PresenceView {
         let Some(record) = self.records.get(node) else {
@@ -58,6 +105,7 @@ impl Table {
         let mut view = PresenceView {
             homes: said.map_or_else(Vec::new, |said| said.homes.clone()),
             puller: said.and_then(|said| said.puller),
+            twin: self.twins.of(node),
             ..PresenceView::unknown()
         };
         view.state = self.state(record, now);
