@@ -38,7 +38,7 @@ use crate::membership::presence::{PresenceState, PresenceView};
 use crate::prng::Prng;
 
 /// The keep-alive of a node whose settings name none.
-pub const KEEP_ALIVE_MS: u32 = 15_000;
+pub const KEEP_ALIVE_MS: u32 = 20_000;
 /// The same on a metered link.
 pub const KEEP_ALIVE_METERED_MS: u32 = 900_000;
 

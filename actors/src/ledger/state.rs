@@ -324,7 +324,7 @@ impl LedgerState {
 
     /// Writes go to the store at once, everything else waits for those before it.
     async fn take(&mut self, effects: Vec<Effect>) -> Result<(), ActorProcessingErr> {
-        let mut batch = Batch::new();
+        let (mut batch, before) = (Batch::new(), self.driven.order);
         for effect in effects {
             match effect {
                 Effect::Store(entry) => {
@@ -351,7 +351,12 @@ impl LedgerState {
                 }
             }
         }
-        self.keep(batch).await
+        self.keep(batch).await?;
+        let stored = self.driven.order - before;
+        if stored > 0 {
+            self.once_kept(move |state| state.around.news.send_modify(|count| *count += stored));
+        }
+        Ok(())
     }
 
     fn now(&mut self, behind: Behind) -> Result<(), ActorProcessingErr> {

@@ -36,6 +36,8 @@ pub const READ_AHEAD_BYTES: usize = 256 * 1024;
 pub const SLED_OPEN_MS_MAX: u64 = 20_000;
 /// What sled may cache: an agent aims at 20 MiB for everything.
 pub const SLED_CACHE_BYTES: u64 = 1024 * 1024;
+/// How often sled writes what it has: what it lacks after a crash is read back from the segments.
+pub const SLED_FLUSH_MS: u64 = 30_000;
 
 /// The sizes that a test makes smaller; a node uses the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

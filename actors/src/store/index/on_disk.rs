@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use super::memory::MemoryIndex;
 use super::{Index, IndexChange, IndexError, IndexItem, OpenedIndex};
-use crate::store::limits::{SLED_CACHE_BYTES, SLED_OPEN_MS_MAX};
+use crate::store::limits::{SLED_CACHE_BYTES, SLED_FLUSH_MS, SLED_OPEN_MS_MAX};
 
 /// An index in a folder of its own; the folder above it is locked by whoever opens this.
 pub struct SledIndex(sled::Db);
@@ -56,7 +56,7 @@ impl SledIndex {
                     .path(owned)
                     .cache_capacity(SLED_CACHE_BYTES)
                     .mode(sled::Mode::LowSpace)
-                    .flush_every_ms(Some(2000));
+                    .flush_every_ms(Some(SLED_FLUSH_MS));
                 let _ = done.send(guarded(|| config.open()));
             });
         spawned.map_err(|error| IndexError(error.to_string()))?;
