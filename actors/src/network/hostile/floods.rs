@@ -78,7 +78,7 @@ async fn a_fleet_that_comes_at_once() {
         longest = longest.max(took);
         nodes.push(node);
     }
-    assert!(longest < Duration::from_secs(30), "{longest:?}");
+    assert!(longest < Duration::from_secs(120), "{longest:?}");
     // The manager learns last that a link is up.
     let all = async {
         while manager.links().await.len() < 300 {
