@@ -3,6 +3,8 @@
 //! Whole nodes, real time: every actor, libp2p over the in-memory transport, signatures, the channel,
 //! and the store's segments on disks in memory. `cargo bench -p regatta-node --bench fanout -- 100`
 
+#![allow(clippy::print_stdout, reason = "figures are what a benchmark is for")]
+
 use std::time::{Duration, Instant};
 
 use regatta_actors::acts;
@@ -228,8 +230,8 @@ async fn healing(fleet: &LiveFleet) {
 }
 
 fn main() {
-    let arguments = std::env::args().skip(1).filter(|it| it != "--bench");
-    let nodes = arguments.last().and_then(|it| it.parse().ok());
+    let mut arguments = std::env::args().skip(1).filter(|it| it != "--bench");
+    let nodes = arguments.next_back().and_then(|it| it.parse().ok());
     let nodes: usize = nodes.unwrap_or(100);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

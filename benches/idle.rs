@@ -3,6 +3,8 @@
 //! The shipped binary in network namespaces, two managers and four agents, one of them on a metered
 //! link. `cargo bench -p regatta-node --bench idle -- 180` (seconds measured)
 
+#![allow(clippy::print_stdout, reason = "figures are what a benchmark is for")]
+
 #[allow(dead_code, reason = "a benchmark needs a part of the lab")]
 #[path = "../tests/chaos/facts.rs"]
 mod facts;

@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p regatta-node --bench partition -- 3` (times)
 
+#![allow(clippy::print_stdout, reason = "figures are what a benchmark is for")]
+
 #[allow(dead_code, reason = "a benchmark needs a part of the lab")]
 #[path = "../tests/chaos/facts.rs"]
 mod facts;
@@ -71,8 +73,11 @@ fn seconds(times: &[Duration]) -> String {
 }
 
 fn main() {
-    let arguments = std::env::args().skip(1).filter(|it| it != "--bench");
-    let times: usize = arguments.last().and_then(|it| it.parse().ok()).unwrap_or(3);
+    let mut arguments = std::env::args().skip(1).filter(|it| it != "--bench");
+    let times: usize = arguments
+        .next_back()
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(3);
     let Some(lab) = Lab::open("a partition for a minute") else {
         return;
     };

@@ -14,6 +14,8 @@ mod clones;
 mod disks;
 #[path = "fleet/failures.rs"]
 mod failures;
+#[path = "fleet/floods.rs"]
+mod floods;
 #[path = "fleet/forming.rs"]
 mod forming;
 #[path = "fleet/great.rs"]

@@ -176,6 +176,11 @@ pub enum ContactEffect {
         /// Who told.
         peer: NodeId,
     },
+    /// A member says more than there is to say; it was not read.
+    Flood {
+        /// Who.
+        peer: NodeId,
+    },
 }
 
 /// Who this node is.
@@ -466,7 +471,9 @@ impl Machine for Contacts {
             ContactEvent::Disconnected { peer } => {
                 self.connected.remove(&peer);
             }
-            ContactEvent::Received { from, .. } if !self.allows(from, now) => {}
+            ContactEvent::Received { from, .. } if !self.allows(from, now) => {
+                out.push(ContactEffect::Flood { peer: from });
+            }
             ContactEvent::Received { from, at, message } => match message {
                 ContactMessage::Tell(told) => self.told(from, at, told, out),
                 ContactMessage::Ask(nodes) => self.asked(from, &nodes, out),

@@ -317,7 +317,7 @@ impl Membership {
         &mut self,
         now: Millis,
         from: NodeId,
-        message: MembershipMessage,
+        message: Option<MembershipMessage>,
         out: &mut Vec<MembershipEffect>,
     ) {
         let (duty, mut context) = self.split(now, out);
@@ -332,12 +332,15 @@ impl Membership {
             context.counters.refused += 1;
         }
         match (admission, duty) {
-            (Admission::Read, Duty::Agent(agent)) => {
-                agent.received(&mut context, from, is_manager, message);
-            }
-            (Admission::Read, Duty::Manager(manager)) => {
-                manager.received(&mut context, from, is_manager, message);
-            }
+            (Admission::Read, duty) => match (message, duty) {
+                (Some(message), Duty::Agent(agent)) => {
+                    agent.received(&mut context, from, is_manager, message);
+                }
+                (Some(message), Duty::Manager(manager)) => {
+                    manager.received(&mut context, from, is_manager, message);
+                }
+                (None, _) => context.misbehaved(from, MisbehaviourReason::Malformed),
+            },
             (Admission::Refuse, _) => context.misbehaved(from, MisbehaviourReason::Flood),
             (Admission::RefuseAgain, _) => {}
             (Admission::Cut, Duty::Agent(agent)) => {
@@ -409,7 +412,10 @@ impl Machine for Membership {
                 self.connected(now, peer, key, is_manager, out);
             }
             MembershipEvent::Disconnected { peer } => self.disconnected(now, peer, out),
-            MembershipEvent::Received { from, message } => self.received(now, from, message, out),
+            MembershipEvent::Received { from, message } => {
+                self.received(now, from, Some(message), out);
+            }
+            MembershipEvent::Malformed { from } => self.received(now, from, None, out),
             other => self.other(now, other, out),
         }
         self.wake = self.due();

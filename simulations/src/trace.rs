@@ -72,6 +72,7 @@ impl Done {
             MembershipEvent::Received { message, .. } => 80 + membership_message(message),
             MembershipEvent::NewsHops { .. } => 74,
             MembershipEvent::FeederFailed { .. } => 75,
+            MembershipEvent::Malformed { .. } => 76,
         };
         self.membership += 1;
         self.note(now, node, kind);

@@ -262,14 +262,10 @@ impl LedgerState {
             .or_insert_with(|| Allowance::new(PAPERS, now))
             .take(now)
         {
-            return Ok(());
+            return self.run(Event::Malformed { from }).await;
         }
-        let message = match codec::decode(bytes) {
-            Ok(message) => message,
-            Err(error) => {
-                tracing::warn!(%from, %error, "a member sent what is no message");
-                return Ok(());
-            }
+        let Ok(message) = codec::decode(bytes) else {
+            return self.run(Event::Malformed { from }).await;
         };
         match message {
             PapersMessage::Present(chain) => {

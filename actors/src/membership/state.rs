@@ -255,12 +255,16 @@ impl MembershipState {
                     let mut effects = Vec::new();
                     self.contacts.handle(now, event, &mut effects);
                     for effect in effects {
-                        if let ContactEffect::Learned { node } = effect
-                            && self.was_seen(node)
-                        {
-                            let seen = MembershipEvent::LanSeen { peer: node };
-                            next.push_back(Next::Membership(seen));
-                        }
+                        let follows = match effect {
+                            ContactEffect::Learned { node } if self.was_seen(node) => {
+                                Some(MembershipEvent::LanSeen { peer: node })
+                            }
+                            ContactEffect::Flood { peer: from } => {
+                                Some(MembershipEvent::Malformed { from })
+                            }
+                            _ => None,
+                        };
+                        next.extend(follows.map(Next::Membership));
                         self.perform_contact(effect).await?;
                     }
                 }
@@ -341,6 +345,8 @@ impl MembershipState {
                 self.send(to, Tag::Contacts, codec::encode(&message));
             }
             ContactEffect::Learned { node } => self.learned(node),
+            // Membership hears of it, and counts.
+            ContactEffect::Flood { .. } => {}
             ContactEffect::Forged { peer } => {
                 tracing::warn!(%peer, "told where somebody is, which that one did not sign");
             }
@@ -431,13 +437,11 @@ impl MembershipState {
         from: NodeId,
         bytes: &[u8],
     ) -> Result<(), ActorProcessingErr> {
-        match codec::decode::<Message>(bytes) {
-            Ok(message) => self.run(MembershipEvent::Received { from, message }).await,
-            Err(error) => {
-                tracing::warn!(%from, %error, "a member sent what is no message");
-                Ok(())
-            }
-        }
+        let event = match codec::decode::<Message>(bytes) {
+            Ok(message) => MembershipEvent::Received { from, message },
+            Err(_) => MembershipEvent::Malformed { from },
+        };
+        self.run(event).await
     }
 
     pub(super) async fn contacts_came(
@@ -451,10 +455,7 @@ impl MembershipState {
                 self.run_contacts(ContactEvent::Received { from, at, message })
                     .await
             }
-            Err(error) => {
-                tracing::warn!(%from, %error, "a member sent what is no message");
-                Ok(())
-            }
+            Err(_) => self.run(MembershipEvent::Malformed { from }).await,
         }
     }
 

@@ -73,6 +73,11 @@ pub enum MembershipEvent {
         /// The message.
         message: MembershipMessage,
     },
+    /// Something came that is no message, or more than a member has to say elsewhere.
+    Malformed {
+        /// From whom, as the channel says.
+        from: NodeId,
+    },
     /// The replica knows how far from the news a peer is.
     NewsHops {
         /// Which.

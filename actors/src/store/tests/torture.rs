@@ -92,6 +92,10 @@ fn live(seed: u64, cuts: &mut Cuts) {
 }
 
 #[test]
+#[allow(
+    clippy::print_stderr,
+    reason = "where the power went is worth a look: `-- --nocapture`"
+)]
 fn what_was_acknowledged_outlasts_power_cuts_anywhere() {
     let mut cuts = Cuts::new();
     for seed in seeds(300) {
@@ -101,7 +105,7 @@ fn what_was_acknowledged_outlasts_power_cuts_anywhere() {
     for (step, count) in &cuts {
         let step = step.map_or_else(|| "between two".to_owned(), |step| step.to_string());
         let bar = "#".repeat(usize::try_from(count * 50 / all).unwrap_or(0));
-        println!("{step:12} {count:6} {bar}");
+        eprintln!("{step:12} {count:6} {bar}");
     }
     for step in [
         Step::Create,
