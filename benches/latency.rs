@@ -1,0 +1,130 @@
+//! `regatta ping` over an open channel, and a ping-pong over plain TCP between the same two machines, in
+//! turns: what the channel, the actors and QUIC add to a round trip.
+//!
+//! `cargo bench -p regatta-node --bench latency -- 100` (round trips in each turn)
+
+#![allow(clippy::print_stdout, reason = "figures are what a benchmark is for")]
+
+#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
+#[path = "../tests/chaos/facts.rs"]
+mod facts;
+#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
+#[path = "../tests/chaos/fleet.rs"]
+mod fleet;
+#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
+#[path = "../tests/chaos/ground.rs"]
+mod ground;
+#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
+#[path = "../tests/chaos/lab.rs"]
+mod lab;
+#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
+#[path = "../tests/chaos/machine.rs"]
+mod machine;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use fleet::Fleet;
+use lab::Lab;
+use machine::Machine;
+
+const TURNS: usize = 5;
+/// As far apart as pings are at least: a machine that is used all the time answers faster.
+const APART: Duration = Duration::from_millis(100);
+const PORT: &str = "7000";
+const BYTES: usize = 32;
+
+/// Gives back what comes, until the other side is done.
+fn echo(address: &str) {
+    let listener = TcpListener::bind(address).expect("a free port");
+    for stream in listener.incoming() {
+        let mut stream = stream.expect("a connection");
+        stream.set_nodelay(true).expect("a socket");
+        let mut bytes = [0; BYTES];
+        while stream.read_exact(&mut bytes).is_ok() {
+            stream.write_all(&bytes).expect("it waits for it");
+        }
+    }
+}
+
+/// Microseconds of each round trip, a line each.
+fn pong(address: &str, count: usize) {
+    let mut stream = TcpStream::connect(address).expect("the echo");
+    stream.set_nodelay(true).expect("a socket");
+    let mut bytes = [7; BYTES];
+    for _ in 0..count {
+        sleep(APART);
+        let began = Instant::now();
+        stream.write_all(&bytes).expect("it listens");
+        stream.read_exact(&mut bytes).expect("it answers");
+        println!("{}", began.elapsed().as_micros());
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Microseconds, from one number in each line that `read` understands.
+fn figures(text: &str, read: impl Fn(&str) -> Option<f64>) -> f64 {
+    median(text.lines().filter_map(read).collect())
+}
+
+fn own(machine: &Machine, arguments: &[&str]) -> std::process::Command {
+    let path = std::env::current_exe().expect("this program");
+    let path = path.to_string_lossy().into_owned();
+    machine.on(&[&[path.as_str()], arguments].concat())
+}
+
+fn compare(count: &str) {
+    let Some(lab) = Lab::open("a round trip") else {
+        return;
+    };
+    let fleet = Fleet::formed(lab, 1, 1);
+    let (manager, agent) = (fleet.get("m1"), fleet.get("a1"));
+    let address = format!("{}:{PORT}", agent.address());
+    let mut echoing = own(agent, &["--echo", &address]);
+    let mut echoing = echoing.stdout(Stdio::null()).spawn().expect("it starts");
+    sleep(Duration::from_secs(1));
+    let (mut ours, mut raw) = (Vec::new(), Vec::new());
+    for _ in 0..TURNS {
+        let said = manager.ok(&["ping", "a1", "-c", count, "-i", "100ms", "-o", "json"]);
+        ours.push(figures(&said, |line| {
+            let line: serde_json::Value = serde_json::from_str(line).ok()?;
+            line["pong"]["rtt_us"].as_f64()
+        }));
+        let pinged = own(manager, &["--pong", &address, count]).output();
+        let said = String::from_utf8(pinged.expect("it starts").stdout).expect("digits");
+        raw.push(figures(&said, |line| line.parse().ok()));
+    }
+    // By its id: it would listen for ever.
+    let _ = echoing.kill();
+    let _ = echoing.wait();
+    let ratios: Vec<f64> = ours
+        .iter()
+        .zip(&raw)
+        .map(|(ours, raw)| ours / raw)
+        .collect();
+    println!(
+        "medians of {TURNS} turns of {count}: regatta ping {:.0} us, plain TCP {:.0} us, {:.2} times",
+        median(ours),
+        median(raw),
+        median(ratios)
+    );
+}
+
+fn main() {
+    let arguments = std::env::args().skip(1).filter(|it| it != "--bench");
+    let arguments: Vec<String> = arguments.collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words[..] {
+        ["--echo", address] => echo(address),
+        ["--pong", address, count] => pong(address, count.parse().unwrap_or(1)),
+        [count] => compare(count),
+        _ => compare("100"),
+    }
+}
