@@ -9,7 +9,6 @@ use divan::counter::ItemsCount;
 use regatta_actors::store::disk::Disk;
 use regatta_actors::store::disk::real::RealDisk;
 use regatta_actors::store::index::OpenedIndex;
-use regatta_actors::store::index::memory::MemoryIndex;
 use regatta_actors::store::index::on_disk::SledIndex;
 use regatta_actors::store::{Batch, Sizes, Store, Table, open};
 use tempfile::TempDir;
@@ -29,13 +28,6 @@ fn entry(number: u64) -> Batch {
     let put = batch.put(Table::Entries, &number.to_be_bytes(), &ENTRY);
     assert!(put.is_ok(), "it fits");
     batch
-}
-
-fn memory() -> OpenedIndex {
-    OpenedIndex {
-        index: Arc::new(MemoryIndex::default()),
-        notes: Vec::new(),
-    }
 }
 
 /// Durable entries of 1 KiB, so many writers at once, each waiting for its own.
@@ -75,7 +67,8 @@ fn commit(bencher: Bencher, writers: u64) {
 fn filled() -> TempDir {
     let folder = TempDir::new().expect("a folder");
     let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(folder.path()).expect("a disk"));
-    let (mut store, _) = open(disk, memory(), SALT, Sizes::default()).expect("it opens");
+    let (mut store, _) =
+        open(disk, OpenedIndex::in_memory(), SALT, Sizes::default()).expect("it opens");
     let mut numbers = 0..REPLAYED;
     loop {
         let group: Vec<Batch> = numbers.by_ref().take(1000).map(entry).collect();
@@ -92,7 +85,8 @@ fn replay_into_memory(bencher: Bencher) {
     let folder = filled();
     bencher.counter(ItemsCount::new(REPLAYED)).bench(|| {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(folder.path()).expect("a disk"));
-        let (_, opened) = open(disk, memory(), SALT, Sizes::default()).expect("it opens");
+        let (_, opened) =
+            open(disk, OpenedIndex::in_memory(), SALT, Sizes::default()).expect("it opens");
         assert!(opened.replayed >= REPLAYED);
     });
 }

@@ -7,7 +7,7 @@
 //! identity/begun         there once the node has run: then an empty store is a loss
 //! ports.toml             ports that were chosen because the usual ones were taken
 //! store/                 what the node holds; see `regatta_actors::store`
-//! index/                 where things are in the store; it can be thrown away
+//! index/                 where things are in a manager's store; it can be thrown away
 //! control.sock           where operators ask
 //! ```
 

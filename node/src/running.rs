@@ -9,6 +9,7 @@ use regatta_actors::crew::{Ground, Handles, NodeCrew, NodePlan, Reach};
 use regatta_actors::network::{NetworkLimits, NetworkSettings, NetworkTransport};
 use regatta_actors::store::Sizes;
 use regatta_actors::store::disk::real::RealDisk;
+use regatta_actors::store::index::OpenedIndex;
 use regatta_actors::store::index::on_disk::SledIndex;
 use regatta_actors::supervisor::{Ended, Running};
 use regatta_protocol::membership::message::Profile as LinkProfile;
@@ -170,7 +171,12 @@ fn plan(
             let index = index.clone();
             Ok(Ground {
                 disk: Arc::new(RealDisk::open(&store)?),
-                index: Box::new(move || SledIndex::open(&index)),
+                index: match is_manager {
+                    true => Box::new(move || SledIndex::open(&index)),
+                    // What a device holds is read back in a moment; sled's eight threads, which wake each
+                    // second, would be half of the time that an idle one takes.
+                    false => Box::new(OpenedIndex::in_memory),
+                },
                 sizes,
             })
         }),

@@ -13,7 +13,7 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{Multiaddr, PeerId, connection_limits, mdns, memory_connection_limits, relay};
 
 use crate::network::limits::{
-    CONNECTIONS_PER_PEER_MAX, NetworkLimits, PENDING_INBOUND_MAX, RELAY_CIRCUIT,
+    CONNECTIONS_PER_PEER_MAX, LAN_ASKED, NetworkLimits, PENDING_INBOUND_MAX, RELAY_CIRCUIT,
     RELAY_CIRCUIT_BYTES_MAX, RELAY_CIRCUITS_MAX, RELAY_CIRCUITS_PER_PEER_MAX,
     RELAY_RESERVATIONS_MAX,
 };
@@ -67,7 +67,11 @@ impl Behaviour {
     ) -> Result<Self, NetworkError> {
         let own = keypair.public().to_peer_id();
         let lan = arguments.settings.lan.then(|| {
-            let config = mdns::Config::default();
+            let config = mdns::Config {
+                query_interval: LAN_ASKED.0,
+                ttl: LAN_ASKED.1,
+                ..mdns::Config::default()
+            };
             mdns::tokio::Behaviour::new(config, own).map_err(NetworkError::Lan)
         });
         let server = arguments.settings.relay;

@@ -68,6 +68,11 @@ pub const RESERVE_AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duratio
 /// A QUIC connection that nobody uses ends after this; its link was given up long before.
 pub const QUIC_IDLE: Duration = Duration::from_secs(4 * 60 * 60);
 
+/// How often the local network is asked again who is there, and how long an answer counts. Whoever comes
+/// asks at once, so this only mends what was lost on the way.
+pub const LAN_ASKED: (Duration, Duration) =
+    (Duration::from_secs(10 * 60), Duration::from_secs(25 * 60));
+
 /// What differs from node to node.
 #[derive(Clone, Copy, Debug)]
 pub struct NetworkLimits {
@@ -100,11 +105,11 @@ impl NetworkLimits {
     }
 
     /// The same for a node whose homes hear it so often anyway: a link is asked only where that and what
-    /// neighbours say, four times as seldom, have stayed away.
+    /// neighbours say, six times as seldom, have stayed away.
     #[must_use]
     pub fn beside_keep_alives(self, every: Duration) -> Self {
         Self {
-            ping_every: every * 5,
+            ping_every: every * 7,
             ..self
         }
     }

@@ -64,3 +64,14 @@ pub struct OpenedIndex {
     /// Why it is not the one that was there, or not the one that was asked for.
     pub notes: Vec<String>,
 }
+
+impl OpenedIndex {
+    /// An empty one in memory: for a store whose records are read back in a moment.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        Self {
+            index: Arc::new(memory::MemoryIndex::default()),
+            notes: Vec::new(),
+        }
+    }
+}

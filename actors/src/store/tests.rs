@@ -7,7 +7,6 @@ use regatta_protocol::prng::Prng;
 
 use super::disk::simulated::SimulatedDisk;
 use super::index::OpenedIndex;
-use super::index::memory::MemoryIndex;
 use super::{Batch, Opened, Sizes, StoreError, Table, Writer, open};
 
 mod actor;
@@ -35,10 +34,7 @@ pub fn seeds(fewest: u64) -> std::ops::Range<u64> {
 }
 
 pub fn in_memory() -> OpenedIndex {
-    OpenedIndex {
-        index: Arc::new(MemoryIndex::default()),
-        notes: Vec::new(),
-    }
+    OpenedIndex::in_memory()
 }
 
 pub fn reopen(disk: &SimulatedDisk) -> Result<(Writer, Opened), StoreError> {

@@ -18,7 +18,7 @@ const ACK_MS: u64 = 5_000;
 /// The same once a home has voiced a doubt.
 const DOUBT_MS: u64 = 2_500;
 /// Between neighbours the lower id asks once in so many keep-alives.
-const NEIGHBOUR_KEEP_ALIVES: u32 = 4;
+const NEIGHBOUR_KEEP_ALIVES: u32 = 6;
 
 /// The duties of a node that is no manager.
 #[derive(Clone, Debug)]

@@ -14,7 +14,6 @@ use regatta_actors::network::{
 use regatta_actors::store::Sizes;
 use regatta_actors::store::disk::simulated::SimulatedDisk;
 use regatta_actors::store::index::OpenedIndex;
-use regatta_actors::store::index::memory::MemoryIndex;
 use regatta_actors::supervisor::{Ended, Running};
 use regatta_protocol::contacts::SignedContact;
 use regatta_protocol::ident::NodeId;
@@ -176,10 +175,7 @@ impl LiveNode {
             ground: Arc::new(move || {
                 Ok(Ground {
                     disk: Arc::new(disk.take()?),
-                    index: Box::new(|| OpenedIndex {
-                        index: Arc::new(MemoryIndex::default()),
-                        notes: Vec::new(),
-                    }),
+                    index: Box::new(OpenedIndex::in_memory),
                     sizes: Sizes::default(),
                 })
             }),
