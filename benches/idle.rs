@@ -101,6 +101,11 @@ fn main() {
     metered.ok(&["join", &token, "--name", "metered"]);
     metered.up();
     fleet.machines.push(metered);
+    for machine in &fleet.machines {
+        // Its kernel would look for routers all the time, and all others would hear that.
+        let off = "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6";
+        machine.does(&["sh", "-c", off]);
+    }
     fleet.all_ready(FORMS);
     sleep(SETTLES);
     let before: Vec<Used> = fleet.machines.iter().map(used).collect();

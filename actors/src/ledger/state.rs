@@ -40,6 +40,9 @@ const CERTIFICATE: &[u8] = b"certificate";
 /// Under which key the node notes that what it had written may be gone: until a peer has given some of
 /// it back it writes nothing, also after further restarts.
 const LOST: &[u8] = b"lost";
+/// How often two nodes compare what they hold when nothing happens. A session loses nothing and a new one
+/// compares at once, so this finds only what nobody thought of.
+const DIGEST_EVERY_MS: u64 = 600_000;
 /// Troubles that are kept for operators to see.
 const TROUBLES_MAX: usize = 64;
 
@@ -230,7 +233,10 @@ impl LedgerState {
         let time = ReferenceTime::restore(stored.floors);
         let replica_prng = prng.branch();
         let author = papers.author();
-        let settings = Settings::default();
+        let settings = Settings {
+            digest_every_ms: DIGEST_EVERY_MS,
+            ..Settings::default()
+        };
         let machine = Replica::new(author, settings, holdings, time, replica_prng, fresh);
         let (tell, clock_watch) = (myself.clone(), ClockWatch::new(&clock));
         let keeper = Keeper::new(store.clone(), true, move |told| {
