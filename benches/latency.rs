@@ -5,21 +5,7 @@
 
 #![allow(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 
-#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
-#[path = "../tests/chaos/facts.rs"]
-mod facts;
-#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
-#[path = "../tests/chaos/fleet.rs"]
-mod fleet;
-#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
-#[path = "../tests/chaos/ground.rs"]
-mod ground;
-#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
-#[path = "../tests/chaos/lab.rs"]
-mod lab;
-#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
-#[path = "../tests/chaos/machine.rs"]
-mod machine;
+mod chaos;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -27,9 +13,9 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use fleet::Fleet;
-use lab::Lab;
-use machine::Machine;
+use chaos::fleet::Fleet;
+use chaos::lab::Lab;
+use chaos::machine::Machine;
 
 const TURNS: usize = 5;
 /// As far apart as pings are at least: a machine that is used all the time answers faster.

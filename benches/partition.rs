@@ -5,29 +5,15 @@
 
 #![allow(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 
-#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
-#[path = "../tests/chaos/facts.rs"]
-mod facts;
-#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
-#[path = "../tests/chaos/fleet.rs"]
-mod fleet;
-#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
-#[path = "../tests/chaos/ground.rs"]
-mod ground;
-#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
-#[path = "../tests/chaos/lab.rs"]
-mod lab;
-#[allow(dead_code, reason = "a benchmark needs a part of the lab")]
-#[path = "../tests/chaos/machine.rs"]
-mod machine;
+mod chaos;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use facts::{holds, until};
-use fleet::{FORMS, Fleet};
-use lab::Lab;
-use machine::Machine;
+use chaos::facts::{holds, until};
+use chaos::fleet::{FORMS, Fleet};
+use chaos::lab::Lab;
+use chaos::machine::Machine;
 use serde_json::Value;
 
 const MANAGERS: usize = 4;
