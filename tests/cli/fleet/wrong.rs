@@ -1,8 +1,5 @@
 //! What people type at three in the morning: each mistake is one line that says what to do.
 
-use std::thread::sleep;
-use std::time::Duration;
-
 use regatta_node::exit::Exit;
 
 use super::super::{code, fails, regatta, text};
@@ -79,7 +76,11 @@ fn an_invite_that_is_no_good_says_why() {
     let short = fleet.invite(&["--ttl", "1s"]);
     let used = fleet.invite(&[]);
     fleet.does("amr-01", &["join", &used, "--name", "amr-01"]);
-    sleep(Duration::from_millis(1100));
+    fleet.until("the invite has expired", |fleet| {
+        let invites = fleet.json("m1", &["get", "invites"]);
+        let mut invites = invites.as_array().expect("an array").iter();
+        invites.any(|one| one["state"] == "expired")
+    });
     let expired = fleet.run("amr-02", &["join", &short]);
     fails(&expired, Exit::ALL_FAILED, "expired at 20");
     let again = fleet.run("amr-02", &["join", &used]);
