@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "a benchmark needs a part of the lab")]
 
+#[path = "../tests/chaos/crowd.rs"]
+pub mod crowd;
 #[path = "../tests/chaos/facts.rs"]
 pub mod facts;
 #[path = "../tests/chaos/fleet.rs"]

@@ -140,12 +140,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn float(count: usize) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
-}
-
-fn long(count: u64) -> f64 {
-    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+fn float(count: impl TryInto<u32>) -> f64 {
+    f64::from(count.try_into().unwrap_or(u32::MAX))
 }
 
 async fn calm(fleet: &LiveFleet) {
@@ -176,8 +172,8 @@ async fn calm(fleet: &LiveFleet) {
     println!(
         "calm: {:.2} copies a node, {:.0} bytes a node, {:.1} ms of CPU an entry (idle time taken off: \
          {:.1} ms a second)",
-        long(spent.copies) / rounds / others,
-        (long(spent.bytes) - long(idle.bytes) * longer) / rounds / others,
+        float(spent.copies) / rounds / others,
+        (float(spent.bytes) - float(idle.bytes) * longer) / rounds / others,
         (spent.cpu.as_secs_f64() - idle.cpu.as_secs_f64() * longer) * 1e3 / rounds,
         idle.cpu.as_secs_f64() * 1e3 / (APART.as_secs_f64() * rounds),
     );
@@ -225,7 +221,7 @@ async fn healing(fleet: &LiveFleet) {
         away.len(),
         CUT.as_secs(),
         took.as_secs_f64(),
-        long(spent.copies) / float(MISSED) / float(nodes - 1),
+        float(spent.copies) / float(MISSED) / float(nodes - 1),
     );
 }
 

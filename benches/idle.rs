@@ -65,17 +65,6 @@ fn used(machine: &Machine) -> Used {
     }
 }
 
-/// A line of what the kernel says of its memory, in MiB.
-fn mib(machine: &Machine, file: &str, key: &str) -> f64 {
-    let text = read_to_string(format!("/proc/{}/{file}", machine.process())).expect("it runs");
-    let line = text.lines().find_map(|line| line.strip_prefix(key));
-    let kib = numbers(line.unwrap_or_default())
-        .first()
-        .copied()
-        .unwrap_or(0);
-    float(kib) / 1024.0
-}
-
 fn float(count: u64) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
@@ -115,8 +104,8 @@ fn main() {
         println!(
             "{:8} {:7.1}  {:7.1}  {:9.3}  {:9.0}  {:10.1}",
             machine.name,
-            mib(machine, "status", "VmRSS:"),
-            mib(machine, "smaps_rollup", "Pss:"),
+            float(machine.kernel_kib("status", "VmRSS:")) / 1024.0,
+            float(machine.kernel_kib("smaps_rollup", "Pss:")) / 1024.0,
             minute((now.cpu_ns - before.cpu_ns) / 1000) / 1e6,
             minute(now.bytes - before.bytes),
             minute(now.frames - before.frames),

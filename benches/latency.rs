@@ -10,10 +10,11 @@ mod chaos;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use chaos::crowd::Crowd;
 use chaos::fleet::Fleet;
 use chaos::lab::Lab;
 use chaos::machine::Machine;
@@ -71,19 +72,6 @@ fn own(machine: &Machine, arguments: &[&str]) -> std::process::Command {
     machine.on(&[&[path.as_str()], arguments].concat())
 }
 
-/// Connections as fast as they can be opened, until standard input ends.
-fn crowd(stranger: &Machine, address: &str) -> Child {
-    let script = format!(
-        "ulimit -n 4096; while :; do for i in $(seq 1000); do \
-         exec {{f}}<>/dev/tcp/{address}/4700 || break; done 2>/dev/null; \
-         for f in $(seq 10 $((f))); do eval \"exec $f>&-\"; done 2>/dev/null; \
-         read -t 0.2 && break; done"
-    );
-    let mut command = stranger.on(&["bash", "-c", &script]);
-    command.stdin(Stdio::piped()).stdout(Stdio::null());
-    command.spawn().expect("it starts")
-}
-
 fn compare(count: &str, crowded: bool) {
     let Some(lab) = Lab::open("a round trip") else {
         return;
@@ -95,7 +83,7 @@ fn compare(count: &str, crowded: bool) {
     let mut echoing = own(agent, &["--echo", &address]);
     let mut echoing = echoing.stdout(Stdio::null()).spawn().expect("it starts");
     sleep(Duration::from_secs(1));
-    let mut come = crowded.then(|| crowd(&stranger, &manager.address()));
+    let crowd = crowded.then(|| Crowd::of(&stranger, &manager.address()));
     let (mut ours, mut raw) = (Vec::new(), Vec::new());
     for _ in 0..TURNS {
         let said = manager.ok(&["ping", "a1", "-c", count, "-i", "100ms", "-o", "json"]);
@@ -107,12 +95,8 @@ fn compare(count: &str, crowded: bool) {
         let said = String::from_utf8(pinged.expect("it starts").stdout).expect("digits");
         raw.push(figures(&said, |line| line.parse().ok()));
     }
-    if let Some(crowd) = &mut come {
-        // In the middle of opening connections, which it need not finish.
-        let _ = crowd.kill();
-        let _ = crowd.wait();
-    }
-    // By its id: it would listen for ever.
+    drop(crowd);
+    // It would listen for ever; where it has ended already, nothing follows from that.
     let _ = echoing.kill();
     let _ = echoing.wait();
     let of = |turns: &[(f64, f64)], slow: bool| {

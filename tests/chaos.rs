@@ -1,5 +1,7 @@
 //! Chaos on real processes: namespaces, cut links, SIGKILL, a full disk. Each test is a lab of its own.
 
+#[path = "chaos/crowd.rs"]
+mod crowd;
 #[path = "chaos/facts.rs"]
 mod facts;
 #[path = "chaos/fleet.rs"]

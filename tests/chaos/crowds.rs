@@ -4,12 +4,12 @@ use std::fs::read_to_string;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+use super::crowd::{CONNECTIONS, Crowd};
 use super::facts::{holds, say, until};
 use super::fleet::{FORMS, Fleet};
 use super::lab::Lab;
 use super::machine::Machine;
 
-const CONNECTIONS: u32 = 1000;
 const PINGS: &str = "100";
 /// What a stranger can have a node hold in memory.
 const GROWTH_KIB_MAX: u64 = 16 * 1024;
@@ -39,14 +39,6 @@ fn slowest(manager: &Machine, device: &str) -> f64 {
     took[took.len() - 2]
 }
 
-fn resident_kib(machine: &Machine) -> u64 {
-    let status = read_to_string(format!("/proc/{}/status", machine.process()));
-    let status = status.expect("it runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let digits = line.unwrap_or_default().trim().trim_end_matches(" kB");
-    digits.parse().expect("a number")
-}
-
 /// Connections over TCP that a machine's node has.
 fn connections(machine: &Machine) -> usize {
     let text = read_to_string(format!("/proc/{}/net/tcp", machine.process()));
@@ -67,16 +59,8 @@ fn a_stranger_with_a_thousand_connections_takes_nobodys_place() {
     let stranger = fleet.lab.machine("stranger");
     let manager = fleet.get("m1");
     let calm = slowest(manager, "a1");
-    let (before, own) = (resident_kib(manager), connections(manager));
-    // Opened again as fast as they are closed: that is what it has to withstand.
-    let address = manager.address();
-    let script = format!(
-        "ulimit -n 4096; while :; do for i in $(seq {CONNECTIONS}); do \
-         exec {{f}}<>/dev/tcp/{address}/4700 || break; done 2>/dev/null; \
-         for f in $(seq 10 $((f))); do eval \"exec $f>&-\"; done 2>/dev/null; \
-         read -t 0.2 && break; done"
-    );
-    let mut crowd = shell(&stranger, &script);
+    let (before, own) = (manager.kernel_kib("status", "VmRSS:"), connections(manager));
+    let crowd = Crowd::of(&stranger, &manager.address());
     until("the crowd is there", FORMS, || {
         let open = connections(manager);
         holds(open > own + 10, || format!("{open} connections"))
@@ -86,7 +70,7 @@ fn a_stranger_with_a_thousand_connections_takes_nobodys_place() {
     fleet.agent("late");
     let joined = began.elapsed();
     let manager = fleet.get("m1");
-    let (after, open) = (resident_kib(manager), connections(manager));
+    let (after, open) = (manager.kernel_kib("status", "VmRSS:"), connections(manager));
     let reach = &manager.json(&["status"])["reach"];
     assert_eq!(reach["links"], 3, "every member keeps its link: {reach}");
     let grown = after.saturating_sub(before);
@@ -94,10 +78,7 @@ fn a_stranger_with_a_thousand_connections_takes_nobodys_place() {
         grown < GROWTH_KIB_MAX,
         "{grown} KiB more, {open} connections"
     );
-    drop(crowd.stdin.take());
-    // It may be in the middle of opening connections, which it need not finish.
-    let _ = crowd.kill();
-    let _ = crowd.wait();
+    drop(crowd);
     say(&format!(
         "chaos: {CONNECTIONS} connections of a stranger, again and again: the slowest but one of {PINGS} \
          pings {crowded:.1} ms ({calm:.1} ms before), {open} open, {grown} KiB more, a new device joined in \
@@ -114,7 +95,7 @@ fn what_is_none_of_our_protocols_is_hung_up_on() {
     let mut fleet = Fleet::formed(lab, 1, 1);
     let stranger = fleet.lab.machine("stranger");
     let manager = fleet.get("m1");
-    let before = resident_kib(manager);
+    let before = manager.kernel_kib("status", "VmRSS:");
     let to = |kind: &str| format!("/dev/{kind}/{}/4700", manager.address());
     let (tcp, udp) = (to("tcp"), to("udp"));
     // Ends once the node has closed all three: random bytes, one byte a second, nothing at all.
@@ -132,7 +113,9 @@ fn what_is_none_of_our_protocols_is_hung_up_on() {
     });
     assert!(status.success(), "{status}");
     let manager = fleet.get("m1");
-    let grown = resident_kib(manager).saturating_sub(before);
+    let grown = manager
+        .kernel_kib("status", "VmRSS:")
+        .saturating_sub(before);
     assert!(grown < GROWTH_KIB_MAX, "{grown} KiB more");
     manager.ok(&["ping", "a1"]);
     say(&format!(

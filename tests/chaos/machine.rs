@@ -256,6 +256,17 @@ impl Machine {
         self.node.as_ref().expect("it runs").id()
     }
 
+    /// A line of what the kernel says of its node's memory, such as `VmRSS:` of `status`.
+    pub fn kernel_kib(&self, file: &str, line: &str) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/{file}", self.process()));
+        let text = text.expect("it runs");
+        let found = text.lines().find_map(|it| it.strip_prefix(line));
+        let digits = found.unwrap_or_default().trim().trim_end_matches(" kB");
+        digits
+            .parse()
+            .unwrap_or_else(|_| panic!("{line}: {digits:?}"))
+    }
+
     /// Signals its node alone, by its id.
     pub fn signal(&self, signal: &str) {
         let mut command = Ground::tool("kill");
