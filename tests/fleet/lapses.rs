@@ -30,6 +30,17 @@ async fn pass_to(fleet: &LiveFleet, moment: Millis) {
     sleep(Duration::from_millis(moment.since(fleet.wall()))).await;
 }
 
+/// Waits until the second manager hangs up on the device that it restricted.
+async fn cut_off(fleet: &LiveFleet) {
+    let cut = async |fleet: &LiveFleet| {
+        assert!(!linked(fleet, 1, 2).await, "a member again");
+        !met(fleet, 1, 2).await
+    };
+    let patience = 2 * MINUTE + MINUTE / 6;
+    let took = fleet.within(patience, "the end of it", cut).await;
+    println!("cut off {took:?} later");
+}
+
 /// The second manager may not renew anybody.
 fn one_may_enrol(place: usize, certificate: &mut Certificate) {
     let grants = &mut certificate.grants;
@@ -52,14 +63,7 @@ async fn the_session_of_one_that_nobody_renews_ends_soon_after_its_certificate()
     let apart = async |fleet: &LiveFleet| !linked(fleet, 1, 2).await && !linked(fleet, 2, 1).await;
     let took = fleet.within(MINUTE, "a restricted device", apart).await;
     println!("restricted {took:?} after the end of its certificate");
-    let cut = async |fleet: &LiveFleet| {
-        assert!(!linked(fleet, 1, 2).await, "a member again");
-        !met(fleet, 1, 2).await
-    };
-    let took = fleet
-        .within(2 * MINUTE + MINUTE / 6, "the end of it", cut)
-        .await;
-    println!("cut off {took:?} later");
+    cut_off(&fleet).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,12 +163,5 @@ async fn a_device_whose_issuer_is_stopped_and_whom_nobody_renews_is_cut_off() {
     let apart = async |fleet: &LiveFleet| !linked(fleet, 1, 2).await;
     let took = fleet.within(MINUTE, "a restricted device", apart).await;
     println!("restricted {took:?} after its issuer was stopped");
-    let cut = async |fleet: &LiveFleet| {
-        assert!(!linked(fleet, 1, 2).await, "a member again");
-        !met(fleet, 1, 2).await
-    };
-    let took = fleet
-        .within(2 * MINUTE + MINUTE / 6, "the end of it", cut)
-        .await;
-    println!("cut off {took:?} later");
+    cut_off(&fleet).await;
 }

@@ -33,12 +33,13 @@ pub fn seeds(fewest: u64) -> std::ops::Range<u64> {
     0..asked.and_then(|text| text.parse().ok()).unwrap_or(fewest)
 }
 
-pub fn in_memory() -> OpenedIndex {
-    OpenedIndex::in_memory()
-}
-
 pub fn reopen(disk: &SimulatedDisk) -> Result<(Writer, Opened), StoreError> {
-    open(Arc::new(disk.clone()), in_memory(), SALT, SMALL)
+    open(
+        Arc::new(disk.clone()),
+        OpenedIndex::in_memory(),
+        SALT,
+        SMALL,
+    )
 }
 
 pub type Contents = BTreeMap<(Table, Vec<u8>), Vec<u8>>;

@@ -151,6 +151,7 @@ async fn settled(node: &Node) -> Option<Status> {
     let began = Instant::now();
     let mut last: Option<Status> = None;
     loop {
+        // Actors that are being started again answer a moment later.
         let status = node.desk().await?.status().await.ok();
         if let Some(status) = &status {
             let entries = last.as_ref().map(|last| last.ledgers.entries);

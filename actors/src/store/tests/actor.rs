@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{SALT, in_memory};
+use super::SALT;
 use crate::store::disk::simulated::SimulatedDisk;
+use crate::store::index::OpenedIndex;
 use crate::store::{Batch, Sizes, Store, StoreError, Table};
 
 async fn store(disk: &SimulatedDisk) -> Store {
     let disk = Arc::new(disk.clone());
-    let opened = Store::open(disk, in_memory, (SALT, Sizes::default()), None).await;
+    let opened = Store::open(disk, OpenedIndex::in_memory, (SALT, Sizes::default()), None).await;
     opened.expect("opens").0
 }
 

@@ -2,8 +2,9 @@
 
 use regatta_protocol::prng::Prng;
 
-use super::{Contents, SALT, SMALL, contents, in_memory, random_batch, reopen, seeds};
+use super::{Contents, SALT, SMALL, contents, random_batch, reopen, seeds};
 use crate::store::disk::simulated::{SimulatedDisk, Step};
+use crate::store::index::OpenedIndex;
 use crate::store::limits::{FREE_BYTES_MIN, Sizes};
 use crate::store::{Batch, Progress, Table, Writer, open};
 use std::collections::BTreeMap;
@@ -173,7 +174,13 @@ fn every_prefix_of_the_last_64_kib_opens_and_keeps_whole_batches() {
         segment: 1024 * 1024,
         ..SMALL
     };
-    let (mut store, _) = open(Arc::new(disk.clone()), in_memory(), SALT, large).expect("works");
+    let (mut store, _) = open(
+        Arc::new(disk.clone()),
+        OpenedIndex::in_memory(),
+        SALT,
+        large,
+    )
+    .expect("works");
     let mut states = vec![(0, Contents::new())];
     let name = "0000000001.segment";
     while disk.bytes(name).map_or(0, |bytes| bytes.len()) < 70 * 1024 {
@@ -198,7 +205,8 @@ fn every_prefix_of_the_last_64_kib_opens_and_keeps_whole_batches() {
             if !with_mark {
                 torn.lose("mark");
             }
-            let (store, opened) = open(Arc::new(torn), in_memory(), SALT, large).expect("works");
+            let (store, opened) =
+                open(Arc::new(torn), OpenedIndex::in_memory(), SALT, large).expect("works");
             let (end, state) = states
                 .iter()
                 .rev()
