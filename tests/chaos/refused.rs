@@ -111,7 +111,10 @@ fn a_revoked_agent_is_refused_after_a_restart() {
         fleet.get_mut(name).kill();
         fleet.get_mut(name).up();
     }
-    fleet.get("m1").ok(&["label", "a1", "shelf=9"]);
+    // What everybody else hears of from now on. Of its own end it may have heard before it was cut off.
+    let invite = fleet.get("m1").json(&["invite"]);
+    let invite = invite["id"].as_str().expect("invites have ids");
+    fleet.get("m1").ok(&["revoke", invite, "--yes"]);
     fleet.all_ready(FORMS);
     fleet.agreed(FORMS);
     while_for("a revoked agent came back", WATCHED, || {
