@@ -8,6 +8,7 @@ pub mod allowance;
 pub mod catalog;
 pub mod clock;
 pub mod codec;
+pub mod config;
 pub mod contacts;
 pub mod crypto;
 pub mod ident;
