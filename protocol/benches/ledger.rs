@@ -128,6 +128,9 @@ fn written(fleet: &Fleet, manager: usize, count: u64) -> Vec<Parcel> {
                 replaces: Vec::new(),
                 select: Selector::everything(),
                 deletes: false,
+                version: 1,
+                staged: false,
+                body: None,
             };
             let header = Header {
                 ledger: LedgerId {

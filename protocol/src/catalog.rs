@@ -14,12 +14,17 @@ use crate::clock::Stamp;
 use crate::codec::{self, Name, Wire};
 use crate::ident::{Hash, NodeId, Serial};
 use crate::ledger::chain::LinkId;
-use crate::ledger::entry::{Entry, EntryKind, LedgerId};
+use crate::ledger::entry::{BodyRef, Entry, EntryKind, LedgerId};
 use crate::limits::{BODY_CARRIED_BYTES_MAX, ENTRY_HEADER_BYTES_MAX, REPLACES_MAX};
 use crate::machine::Millis;
 use crate::selector::Selector;
 use crate::trust::certificate::Rank;
 use crate::trust::record::content;
+
+/// Configuration, as a kind of document.
+pub const CONFIG: u16 = 1;
+/// How far a change of configuration has gone out; its name is that of the configuration.
+pub const ROLLOUT: u16 = 2;
 
 /// Which document: its kind is a number that the features hand out, its name is for people.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,10 +59,16 @@ pub struct Revision {
     pub select: Selector,
     /// Whether it deletes the document.
     pub deletes: bool,
+    /// One more than the greatest of those that it replaces: how people name it.
+    pub version: u32,
+    /// Whether a device takes it only once a rollout has come to it.
+    pub staged: bool,
+    /// What it says, where it is one of a set; the body of one that stands alone is its entry's.
+    pub body: Option<BodyRef>,
 }
 
 impl Wire for Revision {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
     const BYTES_MAX: usize = ENTRY_HEADER_BYTES_MAX;
     const WHAT: &'static str = "revision";
 }
@@ -68,7 +79,7 @@ impl Wire for Revision {
 pub struct RevisionSet(pub Vec<Revision>);
 
 impl Wire for RevisionSet {
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
     const BYTES_MAX: usize = BODY_CARRIED_BYTES_MAX;
     const WHAT: &'static str = "set of revisions";
 }
@@ -95,21 +106,12 @@ pub struct HeldRevision {
     pub entry: Hash,
     /// When it stops meaning anything.
     pub expires: Option<Millis>,
+    /// Where its words are, of one that has any.
+    pub body: Option<BodyRef>,
     /// What it says.
     pub revision: Revision,
 }
 
-impl HeldRevision {
-    /// The document that it is of.
-    #[must_use]
-    pub fn key(&self) -> DocumentKey {
-        DocumentKey {
-            scope: self.place.ledger.scope,
-            kind: self.revision.kind,
-            name: self.revision.name.clone(),
-        }
-    }
-}
 
 /// Whether a revision has effect, and with which weight it meets its rivals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -311,6 +313,7 @@ impl Catalog {
                     signer: entry.header.signer,
                     entry: entry.hash,
                     expires: entry.header.expires,
+                    body: body_of(entry, &revision),
                     revision,
                 },
             );
@@ -438,7 +441,15 @@ impl HeldRevision {
     }
 }
 
-fn revisions_of(entry: &Entry) -> Vec<Revision> {
+/// The body of one of an entry's revisions: its own, or that of an entry which is this revision alone.
+fn body_of(entry: &Entry, revision: &Revision) -> Option<BodyRef> {
+    let of_entry = entry.header.body.filter(|body| !body.carried);
+    revision.body.or(of_entry)
+}
+
+/// What an entry says of documents, in its order.
+#[must_use]
+pub fn revisions_of(entry: &Entry) -> Vec<Revision> {
     let Some(bytes) = content(entry) else {
         return Vec::new();
     };

@@ -288,6 +288,9 @@ fn revision(world: &World, manager: NodeIndex, key: &DocumentKey) -> Option<Revi
         replaces: replica.holdings().catalog().to_replace(key),
         select: Selector::everything(),
         deletes: false,
+        version: 1,
+        staged: false,
+        body: None,
     })
 }
 

@@ -13,7 +13,7 @@ use crate::ident::Hash;
 use crate::ledger::bodies::library::Shelf;
 use crate::ledger::chain::{Appended, Chain, LinkId};
 use crate::ledger::digest::Digests;
-use crate::ledger::entry::{Entry, LedgerId, LedgerKind};
+use crate::ledger::entry::{BodyRef, Entry, LedgerId, LedgerKind};
 use crate::ledger::message::Group;
 use crate::limits::{FORKED_ENTRIES_MAX, HOLD_AHEAD_MS};
 use crate::machine::Millis;
@@ -131,6 +131,15 @@ impl Holdings {
     #[must_use]
     pub fn shelf(&self) -> &Shelf {
         &self.shelf
+    }
+
+    /// Notes the files that a revision's body names, once somebody has read it.
+    pub fn take_files(&mut self, id: RevisionId, files: &[BodyRef]) {
+        if let Some(document) = self.catalog.revision(&id) {
+            for file in files {
+                self.shelf.take_file(*file, document, id);
+            }
+        }
     }
 
     /// Whether privileged acts must wait for a newer build.

@@ -211,6 +211,9 @@ fn a_set_applies_together_and_a_name_for_one_device_is_another() {
         replaces: Vec::new(),
         select: Selector::everything(),
         deletes,
+        version: 1,
+        staged: false,
+        body: None,
     };
     let many = RevisionSet(
         (0..40)

@@ -434,6 +434,9 @@ impl Hand {
             replaces: replaces.to_vec(),
             select: Selector::everything(),
             deletes: false,
+            version: 1,
+            staged: false,
+            body: None,
         })
     }
 }

@@ -101,6 +101,9 @@ fn revision() -> Revision {
         }],
         select: Selector::parse("site=osaka").expect("a selector"),
         deletes: true,
+        version: 1,
+        staged: false,
+        body: None,
     }
 }
 
@@ -144,7 +147,7 @@ fn entries_and_documents() {
     golden(&parcel, "0102 00*7 0102 d1*32 d2*32 0101 00*7 03");
     golden(
         &revision(),
-        "01070004 00*7 68756c6c01 00*7 77*16 02000a 00*7 736974653d6f73616b6101",
+        "02070004 00*7 68756c6c01 00*7 77*16 02000a 00*7 736974653d6f73616b610101 00*5",
     );
     golden(
         &RevisionSet(vec![revision()]),

@@ -128,6 +128,9 @@ fn a_private_body_rides_along_to_those_whom_the_document_selects() {
         replaces: Vec::new(),
         select: Selector::parse("site=osaka").expect("a selector"),
         deletes: false,
+        version: 1,
+        staged: false,
+        body: None,
     };
     let body = Bytes::from(b"max_velocity: 3".to_vec());
     let draft = Draft {

@@ -175,6 +175,9 @@ fn testimony_on_very_many_ledgers_fits_its_entries() {
         replaces: Vec::new(),
         select: Selector::everything(),
         deletes: false,
+        version: 1,
+        staged: false,
+        body: None,
     };
     for scope in 0_u16..1500 {
         let mut id = [0; 16];

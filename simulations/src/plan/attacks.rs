@@ -70,6 +70,9 @@ fn forged(world: &mut World) -> Entry {
         replaces: Vec::new(),
         select: Selector::everything(),
         deletes: true,
+        version: 1,
+        staged: false,
+        body: None,
     };
     let fleet = world.root.fleet;
     forge::entry(

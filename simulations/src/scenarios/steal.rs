@@ -120,6 +120,9 @@ fn said(play: &Play, theft: &Theft) -> (LedgerKind, EntryKind, Vec<u8>) {
                     .collect(),
                 select: Selector::everything(),
                 deletes: false,
+                version: 1,
+                staged: false,
+                body: None,
             };
             (
                 LedgerKind::Fleet,

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::RevisionId;
+use crate::catalog::{HeldRevision, RevisionId, revisions_of};
 use crate::crypto::sign::Verify;
 use crate::ident::{FleetId, Hash, Serial};
 use crate::ledger::bodies::sealing::{Noise, SealPart};
-use crate::ledger::entry::{Entry, EntryKind, LedgerId, LedgerKind};
+use crate::ledger::entry::{BodyRef, Entry, EntryKind, LedgerId, LedgerKind};
 use crate::ledger::holdings::Holdings;
 use crate::limits::BODY_CARRIED_BYTES_MAX;
 use crate::machine::Millis;
@@ -54,7 +54,20 @@ struct Naming {
     /// The length that it gives; the name of a body binds its length, so only one can be right.
     bytes: u64,
     expires: Option<Millis>,
-    revision: bool,
+    /// Which of the entry's revisions; none where it has none.
+    revision: Option<u16>,
+}
+
+impl Naming {
+    fn of(entry: &Entry, bytes: u64, revision: Option<u16>) -> Self {
+        Self {
+            ledger: entry.header.ledger,
+            entry: entry.hash,
+            bytes,
+            expires: entry.header.expires,
+            revision,
+        }
+    }
 }
 
 /// Which entries name which bodies; rebuilt from the entries at a start, as the catalog is.
@@ -66,25 +79,35 @@ pub struct Shelf {
 impl Shelf {
     /// Notes an entry that is held; only a body that is not carried along has readers to choose.
     pub fn take(&mut self, entry: &Entry) {
-        if let Some(body) = entry.header.body.filter(|body| !body.carried) {
-            self.note(body.hash, body.bytes, entry);
+        let kind = entry.header.kind.code;
+        let own = entry.header.body.filter(|body| !body.carried);
+        if let Some(body) = own {
+            let revision = (kind == EntryKind::REVISION.code).then_some(0);
+            self.note(body, Naming::of(entry, body.bytes, revision));
+        }
+        if kind == EntryKind::SET.code {
+            for (place, revision) in (0..).zip(revisions_of(entry)) {
+                if let Some(body) = revision.body {
+                    self.note(body, Naming::of(entry, body.bytes, Some(place)));
+                }
+            }
         }
     }
 
     /// Notes a file that a document's body names: whoever may read the document may read the file.
-    pub fn take_file(&mut self, hash: Hash, bytes: u64, document: &Entry) {
-        self.note(hash, bytes, document);
+    pub fn take_file(&mut self, file: BodyRef, document: &HeldRevision, id: RevisionId) {
+        let naming = Naming {
+            ledger: document.place.ledger,
+            entry: document.entry,
+            bytes: file.bytes,
+            expires: document.expires,
+            revision: Some(id.place),
+        };
+        self.note(file, naming);
     }
 
-    fn note(&mut self, hash: Hash, bytes: u64, entry: &Entry) {
-        let naming = Naming {
-            ledger: entry.header.ledger,
-            entry: entry.hash,
-            bytes,
-            expires: entry.header.expires,
-            revision: entry.header.kind.code == EntryKind::REVISION.code,
-        };
-        self.named.entry(hash).or_default().insert(naming);
+    fn note(&mut self, body: BodyRef, naming: Naming) {
+        self.named.entry(body.hash).or_default().insert(naming);
     }
 }
 
@@ -143,13 +166,13 @@ impl Reading<'_> {
         if !in_scope || naming.ledger.kind != LedgerKind::Fleet || !self.counts(naming) {
             return false;
         }
-        if !naming.revision {
+        let Some(place) = naming.revision else {
             // What says no selector is for the device in whose scope it stands.
             return naming.ledger.scope.is_some();
-        }
+        };
         let id = RevisionId {
             entry: Serial(naming.entry.half()),
-            place: 0,
+            place,
         };
         let held = self.holdings.catalog().revision(&id);
         held.is_some_and(|held| {

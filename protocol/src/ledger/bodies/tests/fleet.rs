@@ -161,6 +161,9 @@ impl Fleet {
             replaces: Vec::new(),
             select: Selector::parse(select).expect("tests use good selectors"),
             deletes: false,
+            version: 1,
+            staged: false,
+            body: None,
         };
         // One ledger for each scope; tests write at most one scoped entry.
         let (number, previous) = if scope.is_some() {
