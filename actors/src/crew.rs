@@ -12,15 +12,17 @@ use regatta_protocol::prng::Prng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
+use crate::bodies::{BodiesActor, BodiesArguments, BodiesMessage};
 use crate::clock::{Clock, ReferenceClock};
 use crate::control::{ControlActor, ControlArguments, ControlMessage, Service};
 use crate::identity::{NodeIdentity, Papers};
-use crate::ledger::{LedgerActor, LedgerArguments, LedgerMessage, current_papers};
+use crate::ledger::{LedgerActor, LedgerArguments, LedgerMessage, Tidings, current_papers};
 use crate::membership::{Beside, MembershipActor, MembershipArguments, MembershipMessage, Met};
 use crate::network::{
     NetworkActor, NetworkArguments, NetworkLimits, NetworkMessage, NetworkSettings,
     NetworkTransport,
 };
+use crate::pulled::{PulledActor, PulledArguments, PulledMessage};
 use crate::store::disk::Disk;
 use crate::store::index::OpenedIndex;
 use crate::store::{Opened, Sizes, Store, StoreError, StoreMessage};
@@ -194,9 +196,14 @@ async fn start(
         Actor::spawn_linked(None, NetworkActor, arguments, supervisor.clone()).await?;
     let reference = ReferenceClock::new(&plan.clock);
     let (switchboard, standings) = mpsc::unbounded_channel();
+    let (papers_told, papers_heard) = watch::channel(papers.clone());
+    let tidings = Tidings {
+        papers: papers_told,
+        stored: watch::Sender::new(0),
+    };
     let arguments = LedgerArguments {
         identity: Arc::clone(&plan.identity),
-        papers: papers.clone(),
+        tidings,
         store: store.clone(),
         lost,
         network: network.clone(),
@@ -206,6 +213,30 @@ async fn start(
         prng: prng.branch(),
     };
     let (ledger, _) = Actor::spawn_linked(None, LedgerActor, arguments, supervisor.clone()).await?;
+    let arguments = BodiesArguments {
+        fleet: plan.identity.fleet,
+        papers: papers_heard.clone(),
+        store: store.clone(),
+        ledger: ledger.clone(),
+        network: network.clone(),
+        clock: plan.clock.clone(),
+        reference: reference.clone(),
+        news: watch::Sender::new(0),
+        prng: prng.branch(),
+    };
+    let (bodies, _) = Actor::spawn_linked(None, BodiesActor, arguments, supervisor.clone()).await?;
+    let (reported, _reports) = mpsc::unbounded_channel();
+    let arguments = PulledArguments {
+        fleet: plan.identity.fleet,
+        papers: papers_heard,
+        store: store.clone(),
+        network: network.clone(),
+        clock: plan.clock.clone(),
+        reference: reference.clone(),
+        reported,
+        prng: prng.branch(),
+    };
+    let (pulled, _) = Actor::spawn_linked(None, PulledActor, arguments, supervisor.clone()).await?;
     let arguments = MembershipArguments {
         fleet: plan.identity.fleet,
         papers,
@@ -216,6 +247,7 @@ async fn start(
             store: store.clone(),
             network: network.clone(),
             ledger: ledger.clone(),
+            pulled: pulled.clone(),
             clock: plan.clock.clone(),
             reference: reference.clone(),
         },
@@ -223,12 +255,17 @@ async fn start(
     };
     let spawned = Actor::spawn_linked(None, MembershipActor, arguments, supervisor.clone());
     let (membership, _) = spawned.await?;
-    ledger.cast(LedgerMessage::Introduce(membership.clone()))?;
+    ledger.cast(LedgerMessage::Introduce {
+        membership: membership.clone(),
+        bodies: bodies.clone(),
+    })?;
     let arguments = SwitchboardArguments {
         events: told,
         standings,
         ledger: ledger.clone(),
         membership: membership.clone(),
+        bodies: bodies.clone(),
+        pulled: pulled.clone(),
     };
     let spawned = Actor::spawn_linked(None, SwitchboardActor, arguments, supervisor.clone());
     let (switchboard, _) = spawned.await?;
@@ -236,6 +273,8 @@ async fn start(
         store_member(&store),
         member("network", &network, NetworkMessage::Alive),
         member("ledger", &ledger, LedgerMessage::Ping),
+        member("bodies", &bodies, BodiesMessage::Ping),
+        member("pulled", &pulled, PulledMessage::Ping),
         member("membership", &membership, MembershipMessage::Ping),
         member("switchboard", &switchboard, SwitchboardMessage::Ping),
     ];

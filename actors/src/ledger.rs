@@ -26,9 +26,10 @@ use regatta_protocol::trust::authority::Credentials;
 use regatta_protocol::trust::papers::Shown;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use crate::bodies::BodiesMessage;
 use crate::drive::Told;
 pub use crate::ledger::state::{
-    Copies, LedgerArguments, LedgerState, LedgerView, WriteError, current_papers,
+    Copies, LedgerArguments, LedgerState, LedgerView, Tidings, WriteError, current_papers,
 };
 use crate::membership::MembershipMessage;
 
@@ -52,7 +53,12 @@ pub struct Recognised {
 /// Everything that the ledger can be told and asked.
 pub enum LedgerMessage {
     /// From the crew, once both run.
-    Introduce(ActorRef<MembershipMessage>),
+    Introduce {
+        /// Who is there.
+        membership: ActorRef<MembershipMessage>,
+        /// Keeps what rides along with entries.
+        bodies: ActorRef<BodiesMessage>,
+    },
     /// From the switchboard, when somebody has completed a handshake: none where it is no member.
     Recognise {
         /// Who it says it is, and the keys that the handshake proved.
@@ -181,7 +187,9 @@ impl Actor for LedgerActor {
         state: &mut LedgerState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            LedgerMessage::Introduce(membership) => state.introduce(membership),
+            LedgerMessage::Introduce { membership, bodies } => {
+                state.introduce(membership, bodies);
+            }
             LedgerMessage::Recognise {
                 shown,
                 greeting,

@@ -13,11 +13,13 @@
 //! | `StoreActor` | every byte on disk, and the only fdatasync | nobody |
 //! | `NetworkActor` | every socket; libp2p's types stop inside it | nobody: it tells the switchboard |
 //! | `LedgerActor` | the replica: entries held, folds, who is a member | store, network, membership |
+//! | `BodiesActor` | bodies on their way | store, network, ledger |
+//! | `PulledActor` | what this node reports, and what it reads of others | store, network |
 //! | `MembershipActor` | soft state about others; never an entry | store, network, ledger |
 //! | `SwitchboardActor` | who was admitted | ledger, membership |
 //! | `ControlActor` | the control socket and its callers' identities | all of them |
 //!
-//! Those for configuration, commands and telemetry come with their features.
+//! Those for commands and telemetry come with their features.
 //!
 //! # Architecture invariants
 //!
@@ -36,6 +38,7 @@
 //! - **Cleanup is in `Drop`**, because nothing else runs when a handler panics.
 
 pub mod acts;
+pub mod bodies;
 pub mod clock;
 pub mod control;
 pub mod crew;
@@ -45,6 +48,7 @@ pub mod join;
 pub mod ledger;
 pub mod membership;
 pub mod network;
+pub mod pulled;
 pub mod store;
 pub mod supervisor;
 pub mod switchboard;

@@ -19,10 +19,12 @@ use regatta_protocol::trust::papers::Shown;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
+use crate::bodies::BodiesMessage;
 use crate::drive::task;
 use crate::ledger::{LedgerMessage, Recognised};
 use crate::membership::MembershipMessage;
 use crate::network::{Admission, Greeted, NetworkEvent};
+use crate::pulled::PulledMessage;
 use crate::switchboard::links::Links;
 
 /// Messages of peers that wait for an actor; who sends more is read later.
@@ -40,21 +42,32 @@ pub enum Tag {
     Membership = 2,
     /// Where members can be reached.
     Contacts = 3,
+    /// Ledgers that are pulled.
+    Pulled = 4,
+    /// Bodies.
+    Bodies = 5,
     /// Certificates, and their renewal.
     Papers = 6,
 }
 
 impl Tag {
-    /// The number on the wire. 4 is for pulled ledgers, 5 for bodies.
+    /// The number on the wire.
     #[must_use]
     pub const fn number(self) -> u8 {
         self as u8
     }
 
     fn of(number: u8) -> Option<Self> {
-        [Self::Ledger, Self::Membership, Self::Contacts, Self::Papers]
-            .into_iter()
-            .find(|tag| tag.number() == number)
+        [
+            Self::Ledger,
+            Self::Membership,
+            Self::Contacts,
+            Self::Pulled,
+            Self::Bodies,
+            Self::Papers,
+        ]
+        .into_iter()
+        .find(|tag| tag.number() == number)
     }
 }
 
@@ -75,8 +88,12 @@ pub struct SwitchboardArguments {
     pub standings: mpsc::UnboundedReceiver<Standing>,
     /// For ledgers and certificates.
     pub ledger: ActorRef<LedgerMessage>,
-    /// For everything else.
+    /// For presence, and where members are.
     pub membership: ActorRef<MembershipMessage>,
+    /// For bodies.
+    pub bodies: ActorRef<BodiesMessage>,
+    /// For ledgers that are pulled.
+    pub pulled: ActorRef<PulledMessage>,
 }
 
 /// Everything that the switchboard can be told.
@@ -115,6 +132,8 @@ impl Actor for SwitchboardActor {
         let board = Board {
             ledger: arguments.ledger,
             membership: arguments.membership,
+            bodies: arguments.bodies,
+            pulled: arguments.pulled,
             members: BTreeMap::new(),
             links: Links::default(),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
@@ -151,6 +170,8 @@ type Checked = (NodeId, Option<Recognised>, oneshot::Sender<Admission>);
 struct Board {
     ledger: ActorRef<LedgerMessage>,
     membership: ActorRef<MembershipMessage>,
+    bodies: ActorRef<BodiesMessage>,
+    pulled: ActorRef<PulledMessage>,
     /// Who was admitted; who never came up stays until its place is needed.
     members: BTreeMap<NodeId, Recognised>,
     /// Those with whom there is a link.
@@ -242,7 +263,23 @@ impl Board {
         let _ = self.ledger.cast(message);
     }
 
+    /// Of full members the actors of bodies and of pulled ledgers hear too.
     fn tell_membership(&self, message: MembershipMessage) {
+        match &message {
+            MembershipMessage::Linked {
+                peer, is_manager, ..
+            } => {
+                let (peer, is_manager) = (*peer, *is_manager);
+                let _ = self.bodies.cast(BodiesMessage::PeerUp { peer, is_manager });
+                let _ = self.pulled.cast(PulledMessage::PeerUp { peer });
+            }
+            MembershipMessage::Unlinked { peer } => {
+                let peer = *peer;
+                let _ = self.bodies.cast(BodiesMessage::PeerDown { peer });
+                let _ = self.pulled.cast(PulledMessage::PeerDown { peer });
+            }
+            _ => {}
+        }
         let _ = self.membership.cast(message);
     }
 
@@ -324,6 +361,24 @@ impl Board {
                     bytes,
                     permit,
                 });
+            }
+            Some(Tag::Bodies) => {
+                // As with membership: one that is gone ends this as well.
+                let _ = self.bodies.cast(BodiesMessage::Received {
+                    from,
+                    bytes,
+                    permit,
+                });
+                return;
+            }
+            Some(Tag::Pulled) => {
+                // As above.
+                let _ = self.pulled.cast(PulledMessage::Received {
+                    from,
+                    bytes,
+                    permit,
+                });
+                return;
             }
             Some(Tag::Membership) => MembershipMessage::Received {
                 from,

@@ -21,6 +21,7 @@ use regatta_protocol::trust::roll::Roll;
 use crate::ledger::Recognised;
 use crate::ledger::standing::info;
 use crate::ledger::state::LedgerState;
+use crate::bodies::BodiesMessage;
 use crate::membership::MembershipMessage;
 use crate::network::NetworkMessage;
 use crate::switchboard::Tag;
@@ -43,8 +44,13 @@ fn lapsed(holdings: &Holdings) -> impl Iterator<Item = &Certificate> {
 
 impl LedgerState {
     /// Membership runs: it is told what it cannot know by itself.
-    pub(super) fn introduce(&mut self, membership: ActorRef<MembershipMessage>) {
+    pub(super) fn introduce(
+        &mut self,
+        membership: ActorRef<MembershipMessage>,
+        bodies: ActorRef<BodiesMessage>,
+    ) {
         self.around.membership = Some(membership);
+        self.around.bodies = Some(bodies);
         self.tell_managers();
         if !self.papers.is_manager() {
             return;

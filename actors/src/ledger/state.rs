@@ -8,7 +8,7 @@ use regatta_protocol::allowance::Allowance;
 use regatta_protocol::clock::reference::ReferenceTime;
 use regatta_protocol::codec;
 use regatta_protocol::ident::{Hash, NodeId};
-use regatta_protocol::ledger::entry::{Entry, EntryKind, LedgerKind};
+use regatta_protocol::ledger::entry::{BodyRef, Entry, EntryKind, LedgerKind};
 use regatta_protocol::ledger::replica::author::Refusal;
 use regatta_protocol::ledger::replica::{Alarm as Trouble, Effect, Event, Replica, Settings};
 use regatta_protocol::machine::{Machine, Millis};
@@ -21,6 +21,7 @@ use regatta_protocol::trust::steward::{self, Notice};
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use crate::bodies::BodiesMessage;
 use crate::clock::{Clock, ClockWatch, ReferenceClock};
 use crate::drive::{Alarm, Keeper, Outbox, Told};
 use crate::identity::{NodeIdentity, Papers};
@@ -50,8 +51,8 @@ const TROUBLES_MAX: usize = 64;
 pub struct LedgerArguments {
     /// Who this node is.
     pub identity: Arc<NodeIdentity>,
-    /// Its certificate as it is used now, see [`current_papers`].
-    pub papers: Papers,
+    /// Where others hear of what changes.
+    pub tidings: Tidings,
     /// Where entries are kept.
     pub store: Store,
     /// Whether something that the node had written before may be gone from it.
@@ -68,6 +69,14 @@ pub struct LedgerArguments {
     pub prng: Prng,
 }
 
+/// What others follow.
+pub struct Tidings {
+    /// The node's certificate as it is used now, see [`current_papers`].
+    pub papers: watch::Sender<Papers>,
+    /// How many entries became durable here since the actor started, its own and others'.
+    pub stored: watch::Sender<u64>,
+}
+
 /// Everybody whom the ledger talks to.
 pub(super) struct Around {
     pub(super) myself: ActorRef<LedgerMessage>,
@@ -78,8 +87,9 @@ pub(super) struct Around {
     pub(super) clock: Clock,
     pub(super) watch: ClockWatch,
     pub(super) reference: ReferenceClock,
-    /// Told when an entry became durable here, its own or another's.
-    pub(super) news: watch::Sender<u64>,
+    /// Once it is there.
+    pub(super) bodies: Option<ActorRef<BodiesMessage>>,
+    pub(super) tidings: Tidings,
 }
 
 impl Around {
@@ -88,6 +98,15 @@ impl Around {
         if let Some(membership) = &self.membership {
             // One that is gone is started again together with this actor.
             let _ = membership.cast(message);
+        }
+    }
+
+    /// A body that rode along is kept where bodies are.
+    pub(super) fn tell_bodies(&self, entry: &Entry) {
+        let body = entry.header.body.zip(entry.riding().cloned());
+        if let (Some((BodyRef { hash, .. }, body)), Some(bodies)) = (body, &self.bodies) {
+            // One that is gone is started again together with this actor, and asks for it.
+            let _ = bodies.cast(BodiesMessage::Rode { hash, body });
         }
     }
 
@@ -206,13 +225,13 @@ impl LedgerState {
     ) -> Result<Self, ActorProcessingErr> {
         let LedgerArguments {
             identity,
-            papers,
             store,
             clock,
             reference,
             mut prng,
             ..
         } = arguments;
+        let papers = arguments.tidings.papers.borrow().clone();
         let stored = stored::read(&store).await?;
         if stored.unread > 0 {
             tracing::warn!(
@@ -255,7 +274,8 @@ impl LedgerState {
                 clock,
                 watch: clock_watch,
                 reference,
-                news: watch::Sender::new(0),
+                bodies: None,
+                tidings: arguments.tidings,
             },
             members: BTreeMap::new(),
             known: BTreeMap::new(),
@@ -294,7 +314,7 @@ impl LedgerState {
             troubles: &self.duty.troubles,
             disk_full: self.disk_full,
             copies: self.copies.subscribe(),
-            news: self.around.news.subscribe(),
+            news: self.around.tidings.stored.subscribe(),
         }
     }
 
@@ -338,6 +358,7 @@ impl LedgerState {
                         self.enrolled(&entry);
                     }
                     self.driven.relabelled.extend(relabelled(&entry));
+                    self.around.tell_bodies(&entry);
                     if put_entry(&mut batch, self.driven.order, &entry).is_err() {
                         // It is full: the next one begins with this entry.
                         self.keep(std::mem::take(&mut batch)).await?;
@@ -360,7 +381,10 @@ impl LedgerState {
         self.keep(batch).await?;
         let stored = self.driven.order - before;
         if stored > 0 {
-            self.once_kept(move |state| state.around.news.send_modify(|count| *count += stored));
+            self.once_kept(move |state| {
+                let news = &state.around.tidings.stored;
+                news.send_modify(|count| *count += stored);
+            });
         }
         Ok(())
     }
@@ -440,6 +464,7 @@ impl LedgerState {
         batch.put(Table::Node, CERTIFICATE, &codec::encode(&signed))?;
         self.keep(batch).await?;
         self.papers = Papers::read(signed, &Arc::clone(self.papers.secrets()))?;
+        self.around.tidings.papers.send_replace(self.papers.clone());
         self.machine.set_identity(self.papers.author());
         self.once_kept(|ledger| {
             let greeting = ledger.papers.greeting();

@@ -25,6 +25,7 @@ use crate::ledger::stored::whole;
 use crate::membership::MembershipMessage;
 use crate::membership::own::OwnAddresses;
 use crate::membership::places::Places;
+use crate::pulled::PulledMessage;
 use crate::network::{Address, NetworkMessage, Path};
 use crate::store::{Batch, Store, Table};
 use crate::supervisor::Fatal;
@@ -71,6 +72,8 @@ pub struct Beside {
     pub network: ActorRef<NetworkMessage>,
     /// Names the managers.
     pub ledger: ActorRef<LedgerMessage>,
+    /// Reads what devices report.
+    pub pulled: ActorRef<PulledMessage>,
     /// The node's clocks.
     pub clock: Clock,
     /// What time it is.
@@ -286,6 +289,11 @@ impl MembershipState {
         let _ = self.beside.network.cast(message);
     }
 
+    fn tell_pulled(&self, message: PulledMessage) {
+        // One that is gone is started again together with this actor.
+        let _ = self.beside.pulled.cast(message);
+    }
+
     fn send(&self, to: NodeId, tag: Tag, bytes: Vec<u8>) {
         let tag = tag.number();
         self.tell_network(NetworkMessage::Send { to, tag, bytes });
@@ -325,10 +333,16 @@ impl MembershipState {
             MembershipEffect::Misbehaved { peer, reason } => {
                 tracing::warn!(%peer, ?reason, "a member does what it should not");
             }
-            // Pulled ledgers are not read yet; presence is asked for when it is shown.
-            MembershipEffect::StartPulling { .. }
-            | MembershipEffect::StopPulling { .. }
-            | MembershipEffect::PresenceChanged { .. }
+            MembershipEffect::StartPulling { device } => {
+                let pulls = true;
+                self.tell_pulled(PulledMessage::Pulls { device, pulls });
+            }
+            MembershipEffect::StopPulling { device } => {
+                let pulls = false;
+                self.tell_pulled(PulledMessage::Pulls { device, pulls });
+            }
+            // Presence is asked for when it is shown.
+            MembershipEffect::PresenceChanged { .. }
             | MembershipEffect::PresencesChanged { .. } => {}
         }
         Ok(())
@@ -378,6 +392,8 @@ impl MembershipState {
         keys: BTreeMap<NodeId, PublicKey>,
     ) -> Result<(), ActorProcessingErr> {
         self.roster = roster.iter().map(|it| (it.id, *it)).collect();
+        let holders = roster.iter().filter(|it| it.hold).map(|it| it.id);
+        self.tell_pulled(PulledMessage::Holders(holders.collect()));
         for (node, key) in &keys {
             let (node, key) = (*node, *key);
             self.run(MembershipEvent::Known { node, key }).await?;
@@ -392,6 +408,9 @@ impl MembershipState {
         node: NodeId,
         key: PublicKey,
     ) -> Result<(), ActorProcessingErr> {
+        if self.is_manager {
+            self.tell_pulled(PulledMessage::Device { node, key });
+        }
         self.run_contacts(ContactEvent::Known { node, key }).await?;
         self.run(MembershipEvent::Known { node, key }).await
     }

@@ -47,6 +47,9 @@ pub enum StoreError {
         /// Where.
         offset: u64,
     },
+    /// Something does not fit into a batch.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
     /// The index cannot be read; it is rebuilt from the segments.
     #[error("the index: {0}; it is rebuilt from the segments")]
     Index(String),

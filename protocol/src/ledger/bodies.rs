@@ -35,6 +35,7 @@ use crate::ledger::bodies::serve::Sessions;
 use crate::ledger::bodies::tree::{Partial, Unit};
 use crate::machine::{Machine, Millis};
 use crate::prng::Prng;
+use crate::trust::authority::Credentials;
 use crate::trust::certificate::SignedCertificate;
 
 /// Who asks.
@@ -281,6 +282,18 @@ impl Bodies {
             bodies: self,
             library,
         }
+    }
+
+    /// Whether a body is there as a whole.
+    #[must_use]
+    pub fn has(&self, hash: &Hash) -> bool {
+        self.have.contains_key(hash)
+    }
+
+    /// Which body is being handed out for a request, and to whom.
+    #[must_use]
+    pub fn asks(&self, id: &RequestId) -> Option<(Hash, Credentials)> {
+        self.sessions.asks(id)
     }
 
     /// What was counted.

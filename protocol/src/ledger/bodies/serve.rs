@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codec::{self, Bytes};
-use crate::ident::NodeId;
+use crate::ident::{Hash, NodeId};
 use crate::ledger::bodies::message::{
     Binding, BodyClaim, BodyMessage, BodyRequest, Refusal, RequestId,
 };
@@ -39,6 +39,11 @@ pub(super) struct Sessions(BTreeMap<RequestId, Session>);
 impl Sessions {
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    pub fn asks(&self, id: &RequestId) -> Option<(Hash, Credentials)> {
+        let session = self.0.get(id)?;
+        Some((session.claim.hash, session.who.clone()))
     }
 
     pub fn wake_at(&self) -> Option<Millis> {

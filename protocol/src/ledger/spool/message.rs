@@ -8,7 +8,7 @@ use crate::ident::NodeId;
 use crate::ledger::entry::{LedgerId, Parcel};
 use crate::ledger::spool::position::{Life, Position};
 use crate::ledger::spool::statement::Statement;
-use crate::limits::PULL_MESSAGE_BYTES_MAX;
+use crate::limits::{PULL_MESSAGE_BYTES_MAX, TELEMETRY_BATCH_BYTES_MAX};
 
 /// One thing in the order of a pulled ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,12 @@ pub enum Item {
     Entry(Parcel),
     /// A signed [`crate::ledger::spool::statement::Gap`] in the place of entries that are no more.
     Gap(Statement),
+}
+
+impl Wire for Item {
+    const VERSION: u8 = 1;
+    const BYTES_MAX: usize = TELEMETRY_BATCH_BYTES_MAX;
+    const WHAT: &'static str = "item of a pulled ledger";
 }
 
 /// What an entry or a statement adds to a batch beside its own bytes.
