@@ -93,6 +93,15 @@ impl Selector {
         self.0.is_empty()
     }
 
+    /// Whether it asks for devices by their names, rather than by what they have in common.
+    #[must_use]
+    pub fn names_devices(&self) -> bool {
+        let mut requirements = self.0.iter();
+        requirements.any(|requirement| {
+            requirement.key.as_str() == LABEL_NAME && matches!(requirement.test, Test::In(_))
+        })
+    }
+
     /// Whether all that this selects is surely selected by `other` too. Careful: where it is true it
     /// holds for all labels; it may be false of a selector that nothing can match.
     #[must_use]
