@@ -1,5 +1,7 @@
 //! Configuration: what a document says, what a device makes of all of them, and how it takes it on.
 
+pub mod adoption;
 pub mod document;
+pub mod outcome;
 pub mod resolve;
 pub mod value;
