@@ -40,6 +40,7 @@
 pub mod acts;
 pub mod bodies;
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod crew;
 pub mod drive;

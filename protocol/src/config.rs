@@ -4,4 +4,5 @@ pub mod adoption;
 pub mod document;
 pub mod outcome;
 pub mod resolve;
+pub mod selection;
 pub mod value;

@@ -17,7 +17,10 @@ const EMPTY_NAMES: [&str; 7] = [
 const WRAPPED: [(&str, &[&str]); 5] = [
     ("bincode", &["protocol/src/codec.rs"]),
     ("libp2p", &["actors/src/network"]),
-    ("rustix", &["actors/src/store/disk/real.rs"]),
+    (
+        "rustix",
+        &["actors/src/store/disk/real.rs", "actors/src/config"],
+    ),
     ("sled", &["actors/src/store/index/on_disk.rs"]),
     ("snow", &["protocol/src/crypto/channel/noise.rs"]),
 ];

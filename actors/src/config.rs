@@ -1,0 +1,5 @@
+//! The actor of configuration.
+
+pub mod ground;
+pub mod hooks;
+pub mod users;

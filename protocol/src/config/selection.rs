@@ -1,0 +1,201 @@
+//! Which revisions of which documents a device is to take, as the ledgers that it holds say.
+//!
+//! Of each document that is the winner of its heads; where its author may not write for this device, or
+//! its rollout has not come to it, the revision that it took the place of, and so on.
+
+use std::collections::BTreeMap;
+
+use crate::catalog::{CONFIG, Catalog, HeldRevision, RevisionId};
+use crate::codec::Name;
+use crate::config::adoption::Chosen;
+use crate::ident::{Hash, Serial};
+use crate::ledger::entry::BodyRef;
+use crate::ledger::holdings::Holdings;
+use crate::selector::Labels;
+use crate::trust::certificate::{Capability, Certificate};
+
+/// How far back a device looks for a revision that it may take.
+const BACK_MAX: usize = 64;
+
+/// How far a revision has gone out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It is for this device by now.
+    Here,
+    /// It is not; until then this one is.
+    NotYet {
+        /// What its rollout says that it takes the place of; none where that is nothing.
+        base: Option<RevisionId>,
+    },
+    /// Nobody here has the word on it: what it replaces stands.
+    Unknown,
+}
+
+/// A revision that a device is to take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selected {
+    /// Its document's name.
+    pub name: Name,
+    /// Which it is.
+    pub chosen: Chosen,
+    /// Where its words are.
+    pub body: BodyRef,
+    /// Under which certificate it was written.
+    pub signer: Serial,
+}
+
+/// A revision that a device does not take, though it is the one that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// Its document's name.
+    pub name: Name,
+    /// Which it is.
+    pub revision: RevisionId,
+    /// That one's number for people.
+    pub version: u32,
+}
+
+/// What follows for one device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// What it is to take, by name.
+    pub take: Vec<Selected>,
+    /// What an entry ended for it: a deletion, or another selector.
+    pub ended: BTreeMap<Name, Hash>,
+    /// What it refuses, because its author may not write for it.
+    pub denied: Vec<Denied>,
+}
+
+impl Selection {
+    /// For a device with these labels, its name among them.
+    pub fn of(
+        holdings: &Holdings,
+        labels: &Labels,
+        reach: impl Fn(&Name, &RevisionId) -> Reach,
+    ) -> Self {
+        let mut selection = Self::default();
+        let catalog = holdings.catalog();
+        for (key, heads) in catalog.documents() {
+            if key.kind == CONFIG && key.scope.is_none() {
+                let document = Document {
+                    holdings,
+                    labels,
+                    name: &key.name,
+                };
+                document.choose(heads.winner, &reach, &mut selection);
+            }
+        }
+        selection
+    }
+}
+
+struct Document<'a> {
+    holdings: &'a Holdings,
+    labels: &'a Labels,
+    name: &'a Name,
+}
+
+impl Document<'_> {
+    fn catalog(&self) -> &Catalog {
+        self.holdings.catalog()
+    }
+
+    fn choose(
+        &self,
+        winner: RevisionId,
+        reach: &impl Fn(&Name, &RevisionId) -> Reach,
+        selection: &mut Selection,
+    ) {
+        let mut next = Some(winner);
+        for _ in 0..BACK_MAX {
+            let Some(id) = next else { return };
+            let Some(held) = self.catalog().revision(&id) else {
+                return;
+            };
+            if !may_write(self.holdings, held, self.labels) {
+                // Only what would have changed something for this device is worth a word.
+                if held.revision.select.matches(self.labels) {
+                    selection.denied.push(Denied {
+                        name: self.name.clone(),
+                        revision: id,
+                        version: held.revision.version,
+                    });
+                }
+                next = held.revision.replaces.first().copied();
+                continue;
+            }
+            if held.revision.staged {
+                match reach(self.name, &id) {
+                    Reach::Here => {}
+                    Reach::NotYet { base } => {
+                        next = base;
+                        continue;
+                    }
+                    Reach::Unknown => {
+                        next = held.revision.replaces.first().copied();
+                        continue;
+                    }
+                }
+            }
+            self.take(id, held, selection);
+            return;
+        }
+    }
+
+    fn take(&self, id: RevisionId, held: &HeldRevision, selection: &mut Selection) {
+        let selects = !held.revision.deletes && held.revision.select.matches(self.labels);
+        match held.body.filter(|_| selects) {
+            Some(body) => selection.take.push(Selected {
+                name: self.name.clone(),
+                chosen: chosen(id, held),
+                body,
+                signer: held.signer,
+            }),
+            None => {
+                selection.ended.insert(self.name.clone(), held.entry);
+            }
+        }
+    }
+}
+
+fn chosen(revision: RevisionId, held: &HeldRevision) -> Chosen {
+    Chosen {
+        revision,
+        entry: held.entry,
+        version: held.revision.version,
+    }
+}
+
+fn author<'a>(holdings: &'a Holdings, signer: &Serial) -> Option<&'a Certificate> {
+    holdings.record().managers().get(signer)
+}
+
+fn may_write(holdings: &Holdings, held: &HeldRevision, labels: &Labels) -> bool {
+    let author = author(holdings, &held.signer);
+    author.is_some_and(|author| {
+        let mut grants = author.grants.iter();
+        grants.any(|grant| {
+            grant.capability == Capability::ConfigWrite && grant.selector.matches(labels)
+        })
+    })
+}
+
+/// Whether who wrote under a certificate may have commands run as a user on a device with these labels;
+/// none is the node's own user.
+#[must_use]
+pub fn may_run(
+    holdings: &Holdings,
+    signer: &Serial,
+    labels: &Labels,
+    user: Option<&Name>,
+) -> bool {
+    let author = author(holdings, signer);
+    author.is_some_and(|author| {
+        let mut grants = author.grants.iter();
+        grants.any(|grant| {
+            grant.capability == Capability::ExecRun
+                && grant.selector.matches(labels)
+                && (grant.run_as.is_empty() || user.is_some_and(|user| grant.run_as.contains(user)))
+        })
+    })
+}
