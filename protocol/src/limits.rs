@@ -16,6 +16,16 @@ pub const TELEMETRY_BATCH_BYTES_MAX: usize = 256 * 1024;
 pub const DOCUMENT_BODY_BYTES_MAX: u64 = 1024 * 1024;
 /// A file by content.
 pub const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Files that one configuration document makes.
+pub const CONFIG_FILES_MAX: usize = 256;
+/// Secrets of one configuration document.
+pub const CONFIG_SECRETS_MAX: usize = 256;
+/// What is run after a change, by one configuration document.
+pub const CONFIG_HOOKS_MAX: usize = 16;
+/// A file's path on a device.
+pub const CONFIG_FILE_PATH_BYTES_MAX: usize = 4095;
+/// How long a hook, or the wait for a manager after a change, may take.
+pub const CONFIG_HOOK_MS_MAX: u64 = 60 * 60 * 1000;
 /// One piece of a body on its way, before sealing.
 pub const BODY_PIECE_BYTES_MAX: usize = 16 * 1024;
 /// Certificates from the root down to the last, the last included.

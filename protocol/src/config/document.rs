@@ -1,9 +1,12 @@
 //! What a configuration document says, in the form in which it is a body.
 
+mod check;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::check::DocumentError;
 use crate::codec::{Name, Wire};
 use crate::config::value::{KeyPath, Tokens};
 use crate::crypto::seal::SealedValue;
@@ -171,3 +174,6 @@ pub enum Wave {
     /// So many of a hundred of those heard.
     Percent(u8),
 }
+
+#[cfg(test)]
+mod tests;

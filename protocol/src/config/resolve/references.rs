@@ -235,15 +235,13 @@ impl<'a> Reader<'a> {
         let mut from = named.clone();
         from.0.extend_from_slice(rest);
         self.reads.insert(from.clone());
-        // A place below the reference itself would be named by ever longer paths.
-        let within = (named.starts_with(at) && named != *at).then_some(at);
         let again = self.chain.iter().position(|passed| *passed == from);
-        if within.is_some() || again.is_some() || from == *at {
-            let passed = self.chain[again.unwrap_or(self.chain.len())..].iter();
-            let mut chain: Vec<KeyPath> = passed.cloned().collect();
-            if again.is_none() {
-                chain.push(at.clone());
-            }
+        // What a reference names at or below its own place is the reference again.
+        if again.is_some() || named.starts_with(at) {
+            let mut chain = match again {
+                Some(first) => self.chain[first..].to_vec(),
+                None => vec![at.clone()],
+            };
             chain.push(from);
             let at = at.clone();
             return Err(ResolveError::Cycle { at, chain });
@@ -251,11 +249,9 @@ impl<'a> Reader<'a> {
         if self.chain.len() == CHAIN_MAX || from.0.len() > DEPTH_MAX {
             return Err(ResolveError::TooDeep { at: at.clone() });
         }
-        self.chain.push(from);
-        let last = self.chain.len() - 1;
-        let from = self.chain[last].clone();
+        self.chain.push(from.clone());
         let value = self.read(&from, depth)?;
-        self.chain.truncate(last);
+        self.chain.pop();
         if value.is_none() && rest.is_empty() {
             let at = at.clone();
             return Err(ResolveError::Missing { from, at });

@@ -157,35 +157,43 @@ impl Node {
         self.leaf_of(weight).ok().map(|index| &self.leaves[index])
     }
 
-    /// Whether the layer says this already.
-    fn has(&self, weight: &Weight, saying: &Saying) -> bool {
-        match saying {
-            Saying::Nothing => self.map_of(weight).is_err() && self.leaf_of(weight).is_err(),
-            Saying::Map => self.says_map(weight),
-            Saying::Leaf(leaf) => self.said_by(weight) == Some(leaf),
-        }
-    }
-
-    fn put(&mut self, weight: &Arc<Weight>, saying: Saying) {
+    /// Whether what was said changed at all, and with it what holds here or below.
+    fn put(&mut self, weight: &Arc<Weight>, saying: Saying, floor: Option<&Weight>) -> bool {
         let (map, leaf) = (self.map_of(weight), self.leaf_of(weight));
+        let same = match &saying {
+            Saying::Nothing => map.is_err() && leaf.is_err(),
+            Saying::Map => map.is_ok(),
+            Saying::Leaf(said) => leaf.is_ok_and(|index| self.leaves[index] == *said),
+        };
+        if same {
+            return false;
+        }
+        let before = Summary::of(self.stand(floor), leaf.ok());
         if let (Ok(index), false) = (map, matches!(saying, Saying::Map)) {
             self.maps.remove(index);
         }
         if let (Ok(index), false) = (leaf, matches!(saying, Saying::Leaf(_))) {
             self.leaves.remove(index);
         }
+        let mut now = None;
         match (saying, map, leaf) {
             (Saying::Map, Err(index), _) => self.maps.insert(index, Arc::clone(weight)),
-            (Saying::Leaf(said), _, Ok(index)) => self.leaves[index] = said,
+            (Saying::Leaf(said), _, Ok(index)) => {
+                self.leaves[index] = said;
+                now = Some(index);
+            }
             (Saying::Leaf(said), _, Err(index)) => {
                 if self.leaves.is_empty() {
                     // Most places are spoken of once: no room for four.
                     self.leaves.reserve_exact(1);
                 }
                 self.leaves.insert(index, said);
+                now = Some(index);
             }
             (Saying::Map, Ok(_), _) | (Saying::Nothing, _, _) => {}
         }
+        let after = Summary::of(self.stand(floor), now);
+        before != after || after == Summary::Heard
     }
 
     fn is_unused(&self) -> bool {
@@ -228,14 +236,7 @@ impl Trie {
         saying: Saying,
         floor: Option<&Weight>,
     ) -> bool {
-        let node = &mut self.nodes[id.index()];
-        if node.has(weight, &saying) {
-            return false;
-        }
-        let (before, said_before) = Summary::of(node, weight, floor);
-        node.put(weight, saying);
-        let (after, said_after) = Summary::of(node, weight, floor);
-        before != after || said_before || said_after
+        self.nodes[id.index()].put(weight, saying, floor)
     }
 
     /// Below a node nothing counts up to this floor, when nothing counts at it up to `floor`.
@@ -314,21 +315,19 @@ impl Trie {
 enum Summary {
     Absent,
     Map(Option<Weight>),
-    Leaves,
+    /// Leaves, and what the layer in question says is none of them.
+    Others,
+    /// Leaves, and what the layer in question says is among them.
+    Heard,
 }
 
 impl Summary {
-    /// With it, whether what the layer says is part of what holds.
-    fn of(node: &Node, weight: &Weight, floor: Option<&Weight>) -> (Self, bool) {
-        match node.stand(floor) {
-            Stand::Absent => (Self::Absent, false),
-            Stand::Map(below) => (Self::Map(below.cloned()), false),
-            Stand::Leaves(first) => {
-                let heard = node.leaves[first..]
-                    .iter()
-                    .any(|leaf| *leaf.weight == *weight);
-                (Self::Leaves, heard)
-            }
+    fn of(stand: Stand<'_>, said: Option<usize>) -> Self {
+        match stand {
+            Stand::Absent => Self::Absent,
+            Stand::Map(below) => Self::Map(below.cloned()),
+            Stand::Leaves(first) if said.is_some_and(|said| said >= first) => Self::Heard,
+            Stand::Leaves(_) => Self::Others,
         }
     }
 }
