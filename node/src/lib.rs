@@ -10,6 +10,7 @@ pub mod founding;
 pub mod joining;
 pub mod log;
 pub mod machine;
+pub mod manifest;
 pub mod ports;
 pub mod root_key;
 pub mod running;
