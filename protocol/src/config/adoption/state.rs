@@ -41,7 +41,9 @@ pub struct Wanted {
 
 /// More documents than one device takes.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{found} documents select this device; at most 1024 can be taken, so narrow some selectors")]
+#[error(
+    "{found} documents select this device; at most 1024 can be taken, so narrow some selectors"
+)]
 pub struct TooManyDocuments {
     /// How many there are.
     pub found: usize,
@@ -247,9 +249,7 @@ impl AdoptionState {
             let change = wanted.change(name);
             let good = self.good.get(name).map(|good| good.revision);
             let differs = match &change {
-                Change::Take(chosen) => {
-                    good != Some(chosen.revision) || self.owed.contains(name)
-                }
+                Change::Take(chosen) => good != Some(chosen.revision) || self.owed.contains(name),
                 Change::Leave { .. } => true,
             };
             let refused = self.refused.get(name);

@@ -1,1 +1,5 @@
-//! Adoption.
+//! Adoption, path by path, and under torture.
+
+mod device;
+mod paths;
+mod torture;
