@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::bodies::{BodiesActor, BodiesArguments, BodiesMessage};
 use crate::clock::{Clock, ReferenceClock};
+use crate::config::{self, ConfigActor, ConfigArguments, ConfigMessage, ConfigPlan};
 use crate::control::{ControlActor, ControlArguments, ControlMessage, Service};
 use crate::identity::{NodeIdentity, Papers};
 use crate::ledger::{LedgerActor, LedgerArguments, LedgerMessage, Tidings, current_papers};
@@ -88,6 +89,8 @@ pub struct NodePlan {
     pub clock: Clock,
     /// Its randomness.
     pub entropy: Entropy,
+    /// How it lets itself be configured.
+    pub config: ConfigPlan,
     /// Serves its operators, where it has any.
     pub service: Option<Service>,
 }
@@ -103,6 +106,10 @@ pub struct Handles {
     pub ledger: ActorRef<LedgerMessage>,
     /// Who is there.
     pub membership: ActorRef<MembershipMessage>,
+    /// Documents and files by hash.
+    pub bodies: ActorRef<BodiesMessage>,
+    /// What is configured.
+    pub config: ActorRef<ConfigMessage>,
     /// Its clocks.
     pub clock: Clock,
     /// What time it is.
@@ -197,9 +204,11 @@ async fn start(
     let reference = ReferenceClock::new(&plan.clock);
     let (switchboard, standings) = mpsc::unbounded_channel();
     let (papers_told, papers_heard) = watch::channel(papers.clone());
+    let stored = watch::Sender::new(0);
+    let stored_news = stored.subscribe();
     let tidings = Tidings {
         papers: papers_told,
-        stored: watch::Sender::new(0),
+        stored,
     };
     let arguments = LedgerArguments {
         identity: Arc::clone(&plan.identity),
@@ -213,6 +222,8 @@ async fn start(
         prng: prng.branch(),
     };
     let (ledger, _) = Actor::spawn_linked(None, LedgerActor, arguments, supervisor.clone()).await?;
+    let bodies_came = watch::Sender::new(0);
+    let entries = stored_news;
     let arguments = BodiesArguments {
         fleet: plan.identity.fleet,
         papers: papers_heard.clone(),
@@ -221,14 +232,14 @@ async fn start(
         network: network.clone(),
         clock: plan.clock.clone(),
         reference: reference.clone(),
-        news: watch::Sender::new(0),
+        news: bodies_came.clone(),
         prng: prng.branch(),
     };
     let (bodies, _) = Actor::spawn_linked(None, BodiesActor, arguments, supervisor.clone()).await?;
-    let (reported, _reports) = mpsc::unbounded_channel();
+    let (reported, reports) = mpsc::unbounded_channel();
     let arguments = PulledArguments {
         fleet: plan.identity.fleet,
-        papers: papers_heard,
+        papers: papers_heard.clone(),
         store: store.clone(),
         network: network.clone(),
         clock: plan.clock.clone(),
@@ -259,6 +270,25 @@ async fn start(
         membership: membership.clone(),
         bodies: bodies.clone(),
     })?;
+    let arguments = ConfigArguments {
+        fleet: plan.identity.fleet,
+        plan: plan.config.clone(),
+        papers: papers_heard,
+        beside: config::Beside {
+            store: store.clone(),
+            ledger: ledger.clone(),
+            bodies: bodies.clone(),
+            pulled: pulled.clone(),
+            membership: membership.clone(),
+            network: network.clone(),
+            clock: plan.clock.clone(),
+        },
+        entries,
+        bodies_came: bodies_came.subscribe(),
+        reported: reports,
+        applied: watch::Sender::new(0),
+    };
+    let (config, _) = Actor::spawn_linked(None, ConfigActor, arguments, supervisor.clone()).await?;
     let arguments = SwitchboardArguments {
         events: told,
         standings,
@@ -276,6 +306,7 @@ async fn start(
         member("bodies", &bodies, BodiesMessage::Ping),
         member("pulled", &pulled, PulledMessage::Ping),
         member("membership", &membership, MembershipMessage::Ping),
+        member("config", &config, ConfigMessage::Ping),
         member("switchboard", &switchboard, SwitchboardMessage::Ping),
     ];
     let handles = Handles {
@@ -283,6 +314,8 @@ async fn start(
         network,
         ledger,
         membership,
+        bodies,
+        config,
         clock: plan.clock.clone(),
         reference,
         entropy: Arc::clone(&plan.entropy),

@@ -18,8 +18,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::codec::Bytes;
 use regatta_protocol::ident::{Hash, NodeId};
+use regatta_protocol::ledger::entry::BodyRef;
 use regatta_protocol::ledger::replica::Event;
 use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::trust::authority::Credentials;
@@ -107,6 +109,13 @@ pub enum LedgerMessage {
     },
     /// From membership: who pushes to this node.
     SetFeeder(Option<NodeId>),
+    /// From config: whoever may read this revision's body may read these too.
+    NameFiles {
+        /// The revision.
+        id: RevisionId,
+        /// Its files.
+        files: Vec<BodyRef>,
+    },
     /// From control and from tests: reads what is held.
     Look(Look),
     /// From control: writes what `decide` says, and answers once it is durable here.
@@ -221,6 +230,7 @@ impl Actor for LedgerActor {
             }
             LedgerMessage::JoinAsked { bytes, answer } => state.join_asked(&bytes, answer).await?,
             LedgerMessage::SetFeeder(feeder) => state.run(Event::Feeder(feeder)).await?,
+            LedgerMessage::NameFiles { id, files } => state.machine.name_files(id, &files),
             LedgerMessage::Look(look) => look(&state.view()),
             LedgerMessage::Write { decide, answer } => state.write(decide, answer).await?,
             LedgerMessage::Renew { node, answer } => {

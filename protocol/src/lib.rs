@@ -17,5 +17,6 @@ pub mod limits;
 pub mod machine;
 pub mod membership;
 pub mod prng;
+pub mod report;
 pub mod selector;
 pub mod trust;

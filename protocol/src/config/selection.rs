@@ -11,7 +11,7 @@ use crate::config::adoption::Chosen;
 use crate::ident::{Hash, Serial};
 use crate::ledger::entry::BodyRef;
 use crate::ledger::holdings::Holdings;
-use crate::selector::Labels;
+use crate::selector::{Labels, Selector};
 use crate::trust::certificate::{Capability, Certificate};
 
 /// How far back a device looks for a revision that it may take.
@@ -42,6 +42,8 @@ pub struct Selected {
     pub body: BodyRef,
     /// Under which certificate it was written.
     pub signer: Serial,
+    /// For whom it is.
+    pub select: Selector,
 }
 
 /// A revision that a device does not take, though it is the one that holds.
@@ -150,6 +152,7 @@ impl Document<'_> {
                 chosen: chosen(id, held),
                 body,
                 signer: held.signer,
+                select: held.revision.select.clone(),
             }),
             None => {
                 selection.ended.insert(self.name.clone(), held.entry);

@@ -15,10 +15,11 @@ mod scopes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::catalog::RevisionId;
 use crate::clock::reference::{AgedTime, ReferenceTime, SignedTime, TimeClaim};
 use crate::crypto::sign::Context;
 use crate::ident::{Hash, NodeId};
-use crate::ledger::entry::{Entry, LedgerId, Parcel};
+use crate::ledger::entry::{BodyRef, Entry, LedgerId, Parcel};
 use crate::ledger::holdings::{Holdings, Offered};
 use crate::ledger::message::{Group, Message, Rest, frames};
 use crate::ledger::replica::author::{Author, Identity};
@@ -92,6 +93,11 @@ impl Replica {
     #[must_use]
     pub fn holdings(&self) -> &Holdings {
         &self.holdings
+    }
+
+    /// Whoever may read a revision's body may read these files of it too.
+    pub fn name_files(&mut self, id: RevisionId, files: &[BodyRef]) {
+        self.holdings.take_files(id, files);
     }
 
     /// What time it is.

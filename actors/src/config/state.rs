@@ -1,0 +1,466 @@
+//! What the actor of configuration holds: which documents are wanted, and how far it is with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{ActorProcessingErr, ActorRef};
+use regatta_protocol::catalog::RevisionId;
+use regatta_protocol::codec::{self, Name};
+use regatta_protocol::config::adoption::{Adoption, AdoptionState, Choice, Effect, Event, Wanted};
+use regatta_protocol::config::selection::{Denied, Selected};
+use regatta_protocol::crypto::seal::BoxSecret;
+use regatta_protocol::ident::{FleetId, Hash};
+use regatta_protocol::ledger::entry::BodyRef;
+use regatta_protocol::machine::Machine;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+
+use super::manager::contents;
+use super::library::{self, Opener, Read};
+use super::perform::{Driven, Worker};
+use super::reports::{self, Reports};
+use super::seen::Seen;
+use super::staging::Attempts;
+use super::tree::{Library, Tree};
+use super::work::Files;
+use super::{ConfigMessage, ConfigPlan};
+use crate::bodies::BodiesMessage;
+use crate::clock::Clock;
+use crate::drive::{Alarm, Keeper, Outbox};
+use crate::identity::Papers;
+use crate::ledger::{LedgerMessage, LedgerView};
+use crate::membership::MembershipMessage;
+use crate::network::NetworkMessage;
+use crate::pulled::{PulledMessage, Reported};
+use crate::store::{Store, Table};
+
+/// Under which key of [`Table::Adopted`] the machine's state lies.
+pub(super) const STATE: &[u8] = b"adoption";
+/// How long news are gathered before they are looked at.
+const GATHER: Duration = Duration::from_millis(10);
+/// How often it is looked at what nobody announces: files that were changed by hand, and lapses.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
+
+/// What the actor of configuration is started with.
+pub struct ConfigArguments {
+    /// The fleet.
+    pub fleet: FleetId,
+    /// How the node lets itself be configured.
+    pub plan: ConfigPlan,
+    /// The node's certificate, as it is used now.
+    pub papers: watch::Receiver<Papers>,
+    /// Whom it talks to.
+    pub beside: Beside,
+    /// Told when entries came.
+    pub entries: watch::Receiver<u64>,
+    /// Told when bodies came.
+    pub bodies_came: watch::Receiver<u64>,
+    /// Told of reports, this node's own and those that a manager read.
+    pub reported: mpsc::UnboundedReceiver<Reported>,
+    /// Counted up when what holds on this device has changed.
+    pub applied: watch::Sender<u64>,
+}
+
+/// Whom the actor talks to.
+#[derive(Clone)]
+pub struct Beside {
+    /// What is kept.
+    pub store: Store,
+    /// What documents there are.
+    pub ledger: ActorRef<LedgerMessage>,
+    /// Their words.
+    pub bodies: ActorRef<BodiesMessage>,
+    /// Where it reports.
+    pub pulled: ActorRef<PulledMessage>,
+    /// Who is a manager.
+    pub membership: ActorRef<MembershipMessage>,
+    /// Whether it answers.
+    pub network: ActorRef<NetworkMessage>,
+    /// The node's clocks.
+    pub clock: Clock,
+}
+
+/// Why a document that a device is to take is not taken yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    /// Its body, or a file of it, is on its way.
+    Body,
+    /// Nobody has handed this device the key of its secrets yet.
+    Key,
+}
+
+/// What may be read.
+pub struct ConfigView<'a> {
+    /// What holds on this device: values and files.
+    pub tree: &'a Tree,
+    /// How far it is.
+    pub adoption: &'a AdoptionState,
+    /// What it waits for, by document.
+    pub pending: &'a BTreeMap<Name, Pending>,
+    /// What it refuses because its author may not write here.
+    pub denied: &'a [Denied],
+    /// What devices reported.
+    pub reports: &'a Reports,
+    /// Counted up when what holds on this device has changed.
+    pub applied: watch::Receiver<u64>,
+}
+
+/// What the actor holds.
+pub struct ConfigState {
+    pub(super) driven: Driven,
+    pub(super) library: Library,
+    /// Revisions of which nothing can be made, and why.
+    pub(super) broken: BTreeMap<RevisionId, String>,
+    /// On a manager: revisions whose files were named to the ledger.
+    pub(super) named: BTreeSet<RevisionId>,
+    pub(super) tree: Tree,
+    /// The same of what is being tried.
+    pub(super) draft: Tree,
+    /// The files of what holds.
+    pub(super) files: Files,
+    pub(super) pending: BTreeMap<Name, Pending>,
+    pub(super) denied: Vec<Denied>,
+    pub(super) reports: Reports,
+    pub(super) drift: super::drift::Drift,
+    pub(super) worker: Worker,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Drop for ConfigState {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl ConfigState {
+    pub(super) async fn restore(
+        myself: ActorRef<ConfigMessage>,
+        arguments: ConfigArguments,
+    ) -> Result<Self, ActorProcessingErr> {
+        let ConfigArguments {
+            fleet,
+            plan,
+            papers,
+            beside,
+            entries,
+            bodies_came,
+            reported,
+            applied,
+        } = arguments;
+        let own = papers.borrow().clone();
+        let stored = beside.store.get(Table::Adopted, STATE).await?;
+        let stored = stored.map(|bytes| codec::decode::<AdoptionState>(&bytes));
+        let state = stored.transpose().unwrap_or_else(|error| {
+            tracing::error!(%error, "what this node kept of its configuration is unreadable; it begins anew");
+            None
+        });
+        let mut effects = Vec::new();
+        let now = beside.clock.now();
+        let machine = Adoption::restore(state.unwrap_or_default(), now, &mut effects);
+        let reports = reports::read(&beside.store).await?;
+        let tell = myself.clone();
+        let keeper = Keeper::new(beside.store.clone(), true, move |told| {
+            // An actor that is gone needs to know nothing.
+            let _ = tell.cast(ConfigMessage::Told(told));
+        });
+        let tasks = vec![
+            follow(myself.clone(), entries),
+            follow(myself.clone(), bodies_came),
+            forward(myself.clone(), reported),
+        ];
+        myself.send_interval(LOOK_EVERY, || ConfigMessage::LookAround);
+        let secret = BoxSecret::from_bytes(&own.secrets().seal.to_bytes());
+        let mut state = Self {
+            driven: Driven {
+                machine,
+                myself,
+                papers,
+                beside,
+                opener: Opener {
+                    fleet,
+                    node: own.node(),
+                    secret: Arc::new(secret),
+                },
+                attempts: Attempts::new(plan.attempts, plan.ground),
+                services: plan.services,
+                writes: (Outbox::default(), keeper),
+                alarm: Alarm::default(),
+                applied,
+            },
+            library: Library::new(),
+            broken: BTreeMap::new(),
+            named: BTreeSet::new(),
+            tree: Tree::default(),
+            draft: Tree::default(),
+            worker: Worker::start(),
+            files: Files::new(),
+            pending: BTreeMap::new(),
+            denied: Vec::new(),
+            reports,
+            drift: super::drift::Drift::default(),
+            tasks,
+        };
+        state.load_good().await?;
+        state.take(effects).await?;
+        state.moved().await?;
+        Ok(state)
+    }
+
+    /// What held when the node ended holds again, with no peer in reach: its bodies are in the store.
+    async fn load_good(&mut self) -> Result<(), ActorProcessingErr> {
+        let seen = self.ask_the_ledger().await?;
+        let state = self.driven.machine.state();
+        let wanted: BTreeSet<RevisionId> = [&state.good, &state.target()]
+            .into_iter()
+            .flat_map(|choice| choice.values().map(|chosen| chosen.revision))
+            .collect();
+        for selected in self.held_as(&wanted).await? {
+            self.load(&selected, &seen).await?;
+        }
+        let good = self.driven.machine.state().good.clone();
+        match self.tree.show(&good, &self.library) {
+            Ok(_) => self.files = self.tree.files().unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "a document that holds cannot be read here; it is fetched again");
+            }
+        }
+        Ok(())
+    }
+
+    /// How the ledger has these revisions, whatever holds by now.
+    async fn held_as(
+        &self,
+        wanted: &BTreeSet<RevisionId>,
+    ) -> Result<Vec<Selected>, ActorProcessingErr> {
+        let wanted = wanted.clone();
+        self.look(move |view| {
+            let catalog = view.replica.holdings().catalog();
+            let held = wanted.iter().filter_map(|id| {
+                let held = catalog.revision(id)?;
+                Some(Selected {
+                    name: held.revision.name.clone(),
+                    chosen: regatta_protocol::config::adoption::Chosen {
+                        revision: *id,
+                        entry: held.entry,
+                        version: held.revision.version,
+                    },
+                    body: held.body?,
+                    signer: held.signer,
+                    select: held.revision.select.clone(),
+                })
+            });
+            held.collect()
+        })
+        .await
+    }
+
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&LedgerView<'_>) -> T + Send + 'static,
+    ) -> Result<T, ActorProcessingErr> {
+        let (answer, answered) = oneshot::channel();
+        let look = Box::new(move |view: &LedgerView<'_>| {
+            // Who is gone does not need to know.
+            let _ = answer.send(look(view));
+        });
+        self.driven.beside.ledger.cast(LedgerMessage::Look(look))?;
+        Ok(answered.await?)
+    }
+
+    pub(super) async fn ask_the_ledger(&self) -> Result<Seen, ActorProcessingErr> {
+        self.look(Seen::of).await
+    }
+
+    pub(super) fn view(&self) -> ConfigView<'_> {
+        ConfigView {
+            tree: &self.tree,
+            adoption: self.driven.machine.state(),
+            pending: &self.pending,
+            denied: &self.denied,
+            reports: &self.reports,
+            applied: self.driven.applied.subscribe(),
+        }
+    }
+
+    /// Entries or bodies came, or time passed: what is wanted may have changed.
+    pub(super) async fn moved(&mut self) -> Result<(), ActorProcessingErr> {
+        let seen = self.ask_the_ledger().await?;
+        let manager = self.driven.papers.borrow().is_manager();
+        if manager {
+            return self.want_all(&seen).await;
+        }
+        self.denied.clone_from(&seen.selection.denied);
+        self.pending.clear();
+        let (mut wanted, mut ready) = (Vec::new(), Choice::new());
+        let mut waiting: BTreeSet<Hash> = BTreeSet::new();
+        for selected in &seen.selection.take {
+            let pending = self.load(selected, &seen).await?;
+            let pending = match pending {
+                None => self.contents_missing(selected, &mut wanted).await?,
+                Some(Pending::Body) => {
+                    wanted.push(selected.body);
+                    Some(Pending::Body)
+                }
+                Some(Pending::Key) => Some(Pending::Key),
+            };
+            match pending {
+                None => {
+                    ready.insert(selected.name.clone(), selected.chosen);
+                }
+                Some(pending) => {
+                    waiting.insert(selected.chosen.entry);
+                    self.pending.insert(selected.name.clone(), pending);
+                }
+            }
+        }
+        self.want(wanted);
+        let choice = self.with_what_holds(&seen, ready, &waiting);
+        let ended = seen.selection.ended;
+        let ended = ended.into_iter().filter(|(_, by)| !waiting.contains(by));
+        match Wanted::new(choice, ended.collect()) {
+            Ok(wanted) => self.run(Event::Wanted(wanted)).await,
+            Err(error) => {
+                tracing::error!(%error, "nothing of it is taken");
+                Ok(())
+            }
+        }
+    }
+
+    /// Of what is not all here yet the revision that holds stays wanted, with all that stands in one entry
+    /// with it.
+    fn with_what_holds(&self, seen: &Seen, ready: Choice, waiting: &BTreeSet<Hash>) -> Choice {
+        let good = &self.driven.machine.state().good;
+        let mut choice = Choice::new();
+        for selected in &seen.selection.take {
+            let name = &selected.name;
+            let whole = !waiting.contains(&selected.chosen.entry);
+            let chosen = ready.get(name).filter(|_| whole).or(good.get(name));
+            choice.extend(chosen.map(|chosen| (name.clone(), *chosen)));
+        }
+        for (name, by) in &seen.selection.ended {
+            if waiting.contains(by) {
+                choice.extend(good.get(name).map(|chosen| (name.clone(), *chosen)));
+            }
+        }
+        choice
+    }
+
+    pub(super) fn want(&self, bodies: Vec<BodyRef>) {
+        if !bodies.is_empty() {
+            // One that is gone is started again together with this actor.
+            let _ = self.driven.beside.bodies.cast(BodiesMessage::Want(bodies));
+        }
+    }
+
+    /// Reads a document, unless that was done; says what it waits for, where it does.
+    async fn load(
+        &mut self,
+        selected: &Selected,
+        seen: &Seen,
+    ) -> Result<Option<Pending>, ActorProcessingErr> {
+        let id = selected.chosen.revision;
+        if self.library.contains_key(&id) || self.broken.contains_key(&id) {
+            return Ok(None);
+        }
+        let wraps = seen.wraps.get(&selected.chosen.entry);
+        let wraps = wraps.cloned().unwrap_or_default();
+        let (asked, opener) = (selected.clone(), self.driven.opener.clone());
+        let read = self.driven.beside.store.read(move |reader| {
+            library::read(reader, &asked, &wraps, &opener)
+        });
+        match read.await? {
+            Read::Absent => return Ok(Some(Pending::Body)),
+            Read::Sealed => return Ok(Some(Pending::Key)),
+            Read::Broken(why) => {
+                tracing::warn!(document = %selected.name, why, "a document cannot be read");
+                self.broken.insert(id, why);
+            }
+            Read::Here(loaded) => {
+                let files: Vec<BodyRef> = contents(&loaded.document);
+                if !files.is_empty() {
+                    self.name_files(id, files);
+                }
+                self.library.insert(id, loaded);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a file of a document is not here yet.
+    async fn contents_missing(
+        &self,
+        selected: &Selected,
+        wanted: &mut Vec<BodyRef>,
+    ) -> Result<Option<Pending>, ActorProcessingErr> {
+        let Some(loaded) = self.library.get(&selected.chosen.revision) else {
+            return Ok(None);
+        };
+        let contents: Vec<BodyRef> = contents(&loaded.document);
+        if contents.is_empty() {
+            return Ok(None);
+        }
+        let missing = self.missing(contents).await?;
+        let pending = (!missing.is_empty()).then_some(Pending::Body);
+        wanted.extend(missing);
+        Ok(pending)
+    }
+
+    /// Those of some bodies that are not here.
+    pub(super) async fn missing(
+        &self,
+        bodies: Vec<BodyRef>,
+    ) -> Result<Vec<BodyRef>, ActorProcessingErr> {
+        let read = self.driven.beside.store.read(move |reader| {
+            let mut missing = Vec::new();
+            for body in bodies {
+                if crate::bodies::kept::length(reader, &body.hash)?.is_none() {
+                    missing.push(body);
+                }
+            }
+            Ok(missing)
+        });
+        Ok(read.await?)
+    }
+
+    /// Hands the machine an event, and performs what follows.
+    pub(super) async fn run(&mut self, event: Event) -> Result<(), ActorProcessingErr> {
+        let now = self.driven.beside.clock.now();
+        let mut effects: Vec<Effect> = Vec::new();
+        self.driven.machine.handle(now, event, &mut effects);
+        self.take(effects).await?;
+        let (clock, myself) = (&self.driven.beside.clock, &self.driven.myself);
+        let at = self.driven.machine.wake_at();
+        self.driven
+            .alarm
+            .set(clock, at, myself, || ConfigMessage::Wake);
+        Ok(())
+    }
+}
+
+/// Tells the actor that something came, and not more often than it is worth a look.
+fn follow(myself: ActorRef<ConfigMessage>, mut news: watch::Receiver<u64>) -> AbortHandle {
+    let task = tokio::spawn(async move {
+        while news.changed().await.is_ok() {
+            // One that is gone needs no telling.
+            let _ = myself.cast(ConfigMessage::Moved);
+            tokio::time::sleep(GATHER).await;
+        }
+    });
+    task.abort_handle()
+}
+
+fn forward(
+    myself: ActorRef<ConfigMessage>,
+    mut reported: mpsc::UnboundedReceiver<Reported>,
+) -> AbortHandle {
+    let task = tokio::spawn(async move {
+        while let Some(reported) = reported.recv().await {
+            // One that is gone needs no telling.
+            let _ = myself.cast(ConfigMessage::Reported(reported));
+        }
+    });
+    task.abort_handle()
+}
