@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::control::api::{Device, DeviceState, InviteAsk, Labels, Problem};
 use crate::control::server::{Caller, Rights};
 use crate::desk::Desk;
-use crate::folder::{FolderError, StateFolder};
+use crate::folder::{FolderError, OWN_FILES, StateFolder};
 use crate::founding::{FoundAsk, found};
 use crate::joining::{JoinAsk, JoiningError, join};
 use crate::machine;
@@ -85,6 +85,9 @@ fn place(folder: &Path, name: &str) -> Result<Place, DemoError> {
         .map(|form| format!("/ip4/127.0.0.1/{}", form.replace("{}", &port.to_string())));
     flags.list("network.listen", "demo", listen.to_vec());
     flags.switch("network.lan", "demo", false);
+    let files = folder.path().join(OWN_FILES);
+    let files = std::path::absolute(&files).unwrap_or(files);
+    flags.text("files.root", "demo", &files.to_string_lossy());
     // What this machine's environment says is meant for other nodes.
     let (settings, origins) = load_with(folder.path(), None, [], flags)?;
     Ok(Place {

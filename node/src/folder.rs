@@ -9,6 +9,8 @@
 //! store/                 what the node holds; see `regatta_actors::store`
 //! index/                 where things are in a manager's store; it can be thrown away
 //! control.sock           where operators ask
+//! attempts/              files that are being put in place, and those that were there before
+//! files/                 the node's own folder for files of documents
 //! ```
 
 mod default;
@@ -84,6 +86,9 @@ pub enum FolderError {
     },
 }
 
+/// The node's own folder for files of documents, in its state folder.
+pub const OWN_FILES: &str = "files";
+
 /// A state folder.
 #[derive(Clone, Debug)]
 pub struct StateFolder {
@@ -115,6 +120,12 @@ impl StateFolder {
     #[must_use]
     pub fn index(&self) -> PathBuf {
         self.path.join("index")
+    }
+
+    /// Where files lie that are being put in place.
+    #[must_use]
+    pub fn attempts(&self) -> PathBuf {
+        self.path.join("attempts")
     }
 
     fn identity(&self) -> PathBuf {

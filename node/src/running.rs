@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regatta_actors::clock::Clock;
+use regatta_actors::config::ConfigPlan;
+use regatta_actors::config::ground::Ground;
 use regatta_actors::control::Serving;
-use regatta_actors::crew::{Ground, Handles, NodeCrew, NodePlan, Reach};
+use regatta_actors::crew::{Ground as Disks, Handles, NodeCrew, NodePlan, Reach};
 use regatta_actors::network::{NetworkLimits, NetworkSettings, NetworkTransport};
 use regatta_actors::store::Sizes;
 use regatta_actors::store::disk::real::RealDisk;
@@ -169,7 +171,7 @@ fn plan(
         begun: folder.has_begun(),
         ground: Arc::new(move || {
             let index = index.clone();
-            Ok(Ground {
+            Ok(Disks {
                 disk: Arc::new(RealDisk::open(&store)?),
                 index: match is_manager {
                     true => Box::new(move || SledIndex::open(&index)),
@@ -183,6 +185,11 @@ fn plan(
         reach: reach(settings, is_manager, listening),
         clock: Clock::system(),
         entropy: Arc::new(machine::entropy),
+        config: ConfigPlan {
+            ground: Ground::new(settings.files.root.clone(), settings.files.allow.clone()),
+            attempts: folder.attempts(),
+            services: settings.services.clone(),
+        },
         service: Some(Arc::new(move |handles| {
             let control = control.clone();
             Box::pin(async move {

@@ -14,7 +14,7 @@ use std::path::Path;
 use thiserror::Error;
 
 pub use self::checked::{
-    ControlSettings, LogFormat, LogSettings, MetricsSettings, NetworkSettings, Profile, Relay,
+    ControlSettings, FilesSettings, LogFormat, LogSettings, MetricsSettings, NetworkSettings, Profile, Relay,
     Settings, StoreSettings,
 };
 pub use self::layers::{Flags, Origin, Origins, Source, Value};

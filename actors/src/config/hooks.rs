@@ -28,7 +28,7 @@ const STAGED: &str = "REGATTA_STAGED";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Commands that have the service manager do something; `{unit}` stands for the unit.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Services {
     /// Restarts a unit.
     pub restart: Vec<String>,

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
+use regatta_actors::config::hooks::Services;
 use regatta_actors::network::Address;
 use regatta_protocol::codec::Name;
 use regatta_protocol::trust::certificate::Capability;
@@ -13,6 +14,7 @@ use super::SettingsError;
 use super::layers::{Origin, Origins, Value};
 use crate::cli::span;
 use crate::control::client::SOCKET_NAME;
+use crate::folder::OWN_FILES;
 use crate::control::server::ServerSettings;
 use crate::log;
 
@@ -31,6 +33,10 @@ pub struct Settings {
     pub metrics: MetricsSettings,
     /// What it keeps.
     pub store: StoreSettings,
+    /// Where documents may have files written.
+    pub files: FilesSettings,
+    /// How services are told of changes.
+    pub services: Services,
 }
 
 /// `[network]`.
@@ -115,6 +121,15 @@ pub struct StoreSettings {
     pub free_min_bytes: u64,
 }
 
+/// `[files]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilesSettings {
+    /// What a document's `/` is on this node.
+    pub root: PathBuf,
+    /// Below what documents may have files written.
+    pub allow: Vec<PathBuf>,
+}
+
 impl Settings {
     pub(super) fn check(origins: &Origins, state: &Path) -> Result<Self, SettingsError> {
         Ok(Self {
@@ -135,6 +150,11 @@ impl Settings {
             store: StoreSettings {
                 free_min_bytes: Field(origins, "store.free_min").text(size)?,
             },
+            files: FilesSettings::check(origins, state)?,
+            services: Services {
+                restart: Field(origins, "services.restart").command()?,
+                reload: Field(origins, "services.reload").command()?,
+            },
         })
     }
 
@@ -147,6 +167,27 @@ impl Settings {
             users: self.control.users.clone(),
             metrics: self.metrics.listen,
         }
+    }
+}
+
+impl FilesSettings {
+    fn check(origins: &Origins, state: &Path) -> Result<Self, SettingsError> {
+        let mut allow = Field(origins, "files.allow").paths()?;
+        let own = std::path::absolute(state).unwrap_or_else(|_| state.to_owned());
+        allow.push(own.join(OWN_FILES));
+        Ok(Self {
+            root: Field(origins, "files.root").text(absolute)?,
+            allow,
+        })
+    }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let plain = |it: Component<'_>| matches!(it, Component::RootDir | Component::Normal(_));
+    match path.is_absolute() && path.components().all(plain) {
+        true => Ok(path),
+        false => Err("is no absolute path without '..'".to_owned()),
     }
 }
 
@@ -243,6 +284,27 @@ impl<'a> Field<'a> {
             })
         };
         items.iter().map(address).collect()
+    }
+
+    fn paths(&self) -> Result<Vec<PathBuf>, SettingsError> {
+        let Value::List(items) = &self.origin().value else {
+            panic!("{} is a list", self.1);
+        };
+        let path = |text: &String| {
+            absolute(text).map_err(|why| self.wrong(format!("{text:?} {why}")))
+        };
+        items.iter().map(path).collect()
+    }
+
+    /// A command with a place for the unit.
+    fn command(&self) -> Result<Vec<String>, SettingsError> {
+        let Value::List(words) = &self.origin().value else {
+            panic!("{} is a list", self.1);
+        };
+        match words.iter().any(|word| word.contains("{unit}")) {
+            true => Ok(words.clone()),
+            false => Err(self.wrong("has no {unit} in it, which stands for the unit's name".to_owned())),
+        }
     }
 
     fn users(&self) -> Result<BTreeMap<String, Vec<Capability>>, SettingsError> {

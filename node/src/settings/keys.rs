@@ -35,7 +35,7 @@ const fn key(name: &'static str, kind: Kind, default: &'static str) -> Key {
 }
 
 /// All of them, in the order in which they are shown.
-pub const KEYS: [Key; 14] = [
+pub const KEYS: [Key; 18] = [
     key("name", Kind::Text, ""),
     key(
         "network.listen",
@@ -59,6 +59,14 @@ pub const KEYS: [Key; 14] = [
     key("log.format", Kind::Word(&["auto", "human", "json"]), "auto"),
     key("metrics.listen", Kind::Text, ""),
     key("store.free_min", Kind::Text, "16MiB"),
+    key("files.root", Kind::Text, "/"),
+    key("files.allow", Kind::List, "/opt"),
+    key(
+        "services.restart",
+        Kind::List,
+        "systemctl,restart,{unit}",
+    ),
+    key("services.reload", Kind::List, "systemctl,reload,{unit}"),
 ];
 
 /// The key of this name.

@@ -1,10 +1,14 @@
 //! One whole node: what outlasts a crash of it, and its actors while it is up.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use regatta_actors::clock::Clock;
+use regatta_actors::config::ConfigPlan;
+use regatta_actors::config::ground::Ground as FileGround;
+use regatta_actors::config::hooks::Services;
 use regatta_actors::crew::{Entropy, Ground, Handles, NodeCrew, NodePlan, Reach};
 use regatta_actors::identity::NodeIdentity;
 use regatta_actors::membership::Met;
@@ -22,6 +26,7 @@ use regatta_protocol::membership::KEEP_ALIVE_MS;
 use regatta_protocol::membership::message::Profile;
 use regatta_protocol::prng::Prng;
 use regatta_protocol::trust::certificate::Rank;
+use tempfile::TempDir;
 use tokio::sync::watch;
 
 use crate::live::steady;
@@ -40,6 +45,8 @@ pub struct LiveNode {
     identity: Arc<NodeIdentity>,
     contacts: Vec<SignedContact>,
     entropy: Entropy,
+    /// What documents write to, which outlasts it too.
+    files: TempDir,
     life: Life,
 }
 
@@ -122,6 +129,7 @@ impl LiveNode {
             identity: Arc::new(identity),
             contacts,
             entropy,
+            files: tempfile::tempdir().expect("a folder for files"),
             life: Life::New,
         }
     }
@@ -145,6 +153,12 @@ impl LiveNode {
     #[must_use]
     pub fn address(&self) -> Address {
         MemoryNet::address(self.berth.number)
+    }
+
+    /// Where a file of a document lies.
+    #[must_use]
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.files.path().join("root").join(path.trim_start_matches('/'))
     }
 
     /// Whether it is a manager.
@@ -182,6 +196,11 @@ impl LiveNode {
             reach,
             clock: Clock::simulated(wall, Arc::clone(&self.off_ms)),
             entropy: Arc::clone(&self.entropy),
+            config: ConfigPlan {
+                ground: FileGround::new(self.file("/"), vec!["/opt".into()]),
+                attempts: self.files.path().join("attempts"),
+                services: Services::default(),
+            },
             service: None,
         };
         let (crew, handles) = NodeCrew::new(plan);
