@@ -10,6 +10,8 @@ mod certificates;
 mod clocks;
 #[path = "fleet/clones.rs"]
 mod clones;
+#[path = "fleet/config.rs"]
+mod config;
 #[path = "fleet/disks.rs"]
 mod disks;
 #[path = "fleet/failures.rs"]

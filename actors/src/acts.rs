@@ -3,8 +3,10 @@
 //! Each act decides on what the ledger holds at that moment, in the ledger's own actor, so that two
 //! acts never decide on the same thing apart.
 
+pub mod config;
 mod invite;
 mod judge;
+pub mod secrets;
 mod target;
 
 use std::time::Duration;

@@ -31,6 +31,7 @@ use tokio::sync::oneshot;
 pub use self::library::SECRETS_DETAIL;
 pub use self::manager::contents;
 pub use self::reports::{Reports, Standing};
+pub use self::seen::reach;
 pub use self::state::{Beside, ConfigArguments, ConfigState, ConfigView, Pending};
 use crate::config::ground::Ground;
 use crate::config::hooks::Services;

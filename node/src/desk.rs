@@ -4,6 +4,7 @@
 //! names become ids and back, and whatever cannot be done becomes one line that says why.
 
 mod changes;
+pub(crate) mod config;
 mod copied;
 mod devices;
 mod grants;

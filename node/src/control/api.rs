@@ -4,6 +4,7 @@
 //! are whole numbers whose name ends in their unit. Fields are added and never change their meaning.
 
 mod asks;
+mod config;
 mod devices;
 mod invites;
 mod paths;
@@ -11,6 +12,11 @@ mod problem;
 mod status;
 
 pub use self::asks::{GrantAsk, InviteAsk, LabelAsk, RevokeAsk, SignedInviteText, StatementText};
+pub use self::config::{
+    Applied, ApplyAsk, BodyGiven, ConfigCounts, ConfigDetail, ConfigDevice, ConfigState,
+    ConfigSummary, ConfigVersion, Conflict, DocumentChange, DriftedFile, Effective, Explanation,
+    LocalValue, RollbackAsk, Saying,
+};
 pub use self::devices::{
     Copied, Device, DeviceDetail, DeviceState, Enrolment, Heard, KeyPrint, Labels, Papers, Role,
 };

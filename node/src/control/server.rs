@@ -41,6 +41,10 @@ pub const CONNECTIONS_MAX: usize = 64;
 pub const SCRAPERS_MAX: usize = 8;
 /// The most bytes that a request's body may have.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The same of documents.
+pub const APPLY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The same of a file by content.
+pub const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The most bytes that a request's line and headers may have.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// How long a caller may take for its headers, and again for its body.

@@ -16,7 +16,10 @@ use serde::de::DeserializeOwned;
 
 use super::access::Caller;
 use super::routes::{Call, Found, Method, Route, find};
-use super::{ANSWER_MS_MAX, BODY_BYTES_MAX, READ_MS_MAX, openapi, prometheus};
+use super::{
+    ANSWER_MS_MAX, APPLY_BYTES_MAX, BODY_BYTES_MAX, FILE_BYTES_MAX, READ_MS_MAX, openapi,
+    prometheus,
+};
 use crate::control::api::{PongLine, Problem, ProblemKind};
 use crate::desk::Desk;
 
@@ -100,10 +103,11 @@ where
             caller,
             name: decoded(name)?,
             query: queried(route, head.uri.query().unwrap_or_default())?,
-            body: read(body).await?,
+            body: read(body, route).await?,
         };
         match route.call {
             Call::Ping => ask.ping().await,
+            Call::WatchLocal => ask.watch().await,
             _ => timed(ask.answer(route)).await,
         }
     };
@@ -153,17 +157,22 @@ fn queried(route: &Route, query: &str) -> Result<Query, Problem> {
     Ok(found)
 }
 
-async fn read<B>(body: B) -> Result<Bytes, Problem>
+async fn read<B>(body: B, route: &Route) -> Result<Bytes, Problem>
 where
     B: Body,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let limit = Duration::from_millis(READ_MS_MAX);
-    let collected = Limited::new(body, BODY_BYTES_MAX).collect();
+    let bytes_max = match route.call {
+        Call::KeepBody => FILE_BYTES_MAX,
+        Call::Apply => APPLY_BYTES_MAX,
+        _ => BODY_BYTES_MAX,
+    };
+    let collected = Limited::new(body, bytes_max).collect();
     match tokio::time::timeout(limit, collected).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::usage(format!(
-            "the request's body has more than {BODY_BYTES_MAX} bytes"
+            "the request's body has more than {bytes_max} bytes"
         ))),
         Ok(Err(error)) => Err(Problem::usage(format!("the request broke off: {error}"))),
         Err(_) => Err(Problem::usage(
@@ -204,6 +213,24 @@ impl Ask<'_> {
             Call::Renew => json(&desk.renew(self.caller()?, None).await?),
             Call::Grant => json(&desk.grant(self.caller()?, self.body()?).await?),
             Call::Statement => json(&desk.statement(self.caller()?, self.body()?).await?),
+            Call::KeepBody => json(&desk.keep_body(&self.body).await?),
+            Call::Apply => json(&desk.apply(self.caller()?, self.body()?).await?),
+            Call::Configs => json(&desk.configs().await?),
+            Call::Config => json(&desk.config(name).await?),
+            Call::History => json(&desk.history(name).await?),
+            Call::Rollback => json(&desk.rollback(self.caller()?, name, self.body()?).await?),
+            Call::Conflicts => json(&desk.conflicts().await?),
+            Call::Drift => json(&desk.drift().await?),
+            Call::Effective => json(&desk.effective(name, self.parameter("path")).await?),
+            Call::Explain => {
+                let path = self.parameter("path").unwrap_or_default();
+                json(&desk.explain(name, path).await?)
+            }
+            Call::LocalValue => {
+                let path = self.parameter("path").unwrap_or_default();
+                json(&desk.local_value(path).await?)
+            }
+            Call::WatchLocal => self.watch().await,
             Call::Fleet => json(&desk.fleet().await?),
             Call::Doctor => json(&desk.doctor().await?),
             Call::Metrics => json(&desk.metrics().await?),
@@ -240,6 +267,33 @@ impl Ask<'_> {
     fn body<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         serde_json::from_slice(&self.body)
             .map_err(|error| Problem::usage(format!("the request's body is wrong: {error}")))
+    }
+
+    /// What holds now, and again whenever it has changed.
+    async fn watch(&self) -> Result<Answer, Problem> {
+        let path = self.parameter("path").unwrap_or_default().to_owned();
+        let changes = self.desk.local_changes().await?;
+        // What is wrong with the path is said before anything else.
+        self.desk.local_value(&path).await?;
+        let begins = (self.desk.clone(), path, changes, None);
+        let lines = stream::unfold(begins, |(desk, path, mut changes, last)| async move {
+            loop {
+                changes.mark_unchanged();
+                let value = desk.local_value(&path).await.ok();
+                if value.is_some() && value != last {
+                    let mut text = serde_json::to_vec(&value).unwrap_or_default();
+                    text.push(b'\n');
+                    let line = Ok(Frame::data(Bytes::from(text)));
+                    return Some((line, (desk, path, changes, value)));
+                }
+                // The actors that counted are gone: whoever watches asks again.
+                changes.changed().await.ok()?;
+            }
+        });
+        let mut answer = Response::new(UnsyncBoxBody::new(StreamBody::new(lines)));
+        let kind = HeaderValue::from_static(JSON_LINES);
+        answer.headers_mut().insert(CONTENT_TYPE, kind);
+        Ok(answer)
     }
 
     /// An answer for each probe as it comes. The caller goes, and the stream is dropped with it.

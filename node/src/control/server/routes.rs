@@ -3,9 +3,10 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::control::api::{
-    Check, Device, DeviceDetail, FleetInfo, GrantAsk, Granted, Invite, InviteAsk, InviteGiven,
-    LabelAsk, Manager, ManagerRequest, Metric, PathReport, PongLine, RevokeAsk, Saved,
-    SignedInviteText, StatementText, Status,
+    Applied, ApplyAsk, BodyGiven, Check, ConfigDetail, ConfigSummary, ConfigVersion, Conflict,
+    Device, DeviceDetail, DriftedFile, Effective, Explanation, FleetInfo, GrantAsk, Granted, Invite,
+    InviteAsk, InviteGiven, LabelAsk, LocalValue, Manager, ManagerRequest, Metric, PathReport,
+    PongLine, RevokeAsk, RollbackAsk, Saved, SignedInviteText, StatementText, Status,
 };
 use regatta_protocol::trust::certificate::Capability;
 
@@ -30,6 +31,18 @@ pub enum Call {
     Renew,
     Grant,
     Statement,
+    KeepBody,
+    Apply,
+    Configs,
+    Config,
+    History,
+    Rollback,
+    Conflicts,
+    Drift,
+    Effective,
+    Explain,
+    LocalValue,
+    WatchLocal,
     Fleet,
     Doctor,
     Metrics,
@@ -129,7 +142,7 @@ impl Route {
 }
 
 /// The table. What the root signed needs no capability here: its signature is what counts.
-pub const ROUTES: [Route; 23] = [
+pub const ROUTES: [Route; 35] = [
     get(
         Call::Status,
         "/v1/status",
@@ -267,6 +280,90 @@ pub const ROUTES: [Route; 23] = [
         Some(of::<StatementText>),
         of::<Saved>,
     ),
+    post(
+        Call::KeepBody,
+        "/v1/bodies",
+        "Keeps the bytes of a file that a document is about to name; the request's body is the bytes",
+        None,
+        of::<BodyGiven>,
+    )
+    .needs(&[Capability::ConfigWrite]),
+    post(
+        Call::Apply,
+        "/v1/configs",
+        "Writes documents, all of them or none",
+        Some(of::<ApplyAsk>),
+        of::<Applied>,
+    )
+    .needs(&[Capability::ConfigWrite]),
+    get(
+        Call::Configs,
+        "/v1/configs",
+        "The documents, and how far devices are with them",
+        Content::Json(of::<Vec<ConfigSummary>>),
+    ),
+    get(
+        Call::Config,
+        "/v1/configs/{name}",
+        "One document, device by device",
+        Content::Json(of::<ConfigDetail>),
+    ),
+    get(
+        Call::History,
+        "/v1/configs/{name}/history",
+        "Every version of a document, the latest first",
+        Content::Json(of::<Vec<ConfigVersion>>),
+    ),
+    post(
+        Call::Rollback,
+        "/v1/configs/{name}/rollback",
+        "Writes a document as it was in an earlier version",
+        Some(of::<RollbackAsk>),
+        of::<Applied>,
+    )
+    .needs(&[Capability::ConfigWrite]),
+    get(
+        Call::Conflicts,
+        "/v1/conflicts",
+        "Changes that were made without seeing each other",
+        Content::Json(of::<Vec<Conflict>>),
+    ),
+    get(
+        Call::Drift,
+        "/v1/drift",
+        "Files that somebody changed by hand",
+        Content::Json(of::<Vec<DriftedFile>>),
+    ),
+    get(
+        Call::Effective,
+        "/v1/devices/{name}/config",
+        "A device's configuration, as the documents say it; secrets masked",
+        Content::Json(of::<Effective>),
+    )
+    .query(&[("path", "only what is at this place and below it")]),
+    get(
+        Call::Explain,
+        "/v1/devices/{name}/explain",
+        "Who says what about a place in a device's configuration",
+        Content::Json(of::<Explanation>),
+    )
+    .query(&[("path", "the place, such as nav.max_velocity")]),
+    get(
+        Call::LocalValue,
+        "/v1/config",
+        "What holds on this node itself, in clear",
+        Content::Json(of::<LocalValue>),
+    )
+    .needs(&[Capability::ConfigWrite])
+    .query(&[("path", "the place")]),
+    get(
+        Call::WatchLocal,
+        "/v1/config/watch",
+        "The same, and again whenever it changes",
+        Content::Lines(of::<LocalValue>),
+    )
+    .needs(&[Capability::ConfigWrite])
+    .query(&[("path", "the place")]),
     get(
         Call::Fleet,
         "/v1/fleet",

@@ -21,8 +21,10 @@ impl fmt::Debug for DataKey {
 }
 
 impl DataKey {
-    /// AES-GCM alone could be opened with two keys to two values; this binds it to one.
-    fn commitment(&self) -> Hash {
+    /// What names it without saying anything about it. AES-GCM alone could be opened with two keys to two
+    /// values; this binds it to one.
+    #[must_use]
+    pub fn commitment(&self) -> Hash {
         Hash(blake3::derive_key(
             "regatta v1 data key commitment",
             self.0.as_ref(),

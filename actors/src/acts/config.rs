@@ -1,0 +1,441 @@
+//! Writing configuration: several documents at once, all of them or none.
+
+use std::collections::BTreeMap;
+
+use regatta_protocol::catalog::{
+    CONFIG, Catalog, DocumentKey, Heads, HeldRevision, Revision, RevisionSet,
+};
+use regatta_protocol::codec::{self, Bytes, Name};
+use regatta_protocol::config::document::{ConfigDocument, SecretTexts, Secrets};
+use regatta_protocol::config::value::KeyPath;
+use regatta_protocol::crypto::seal::{DataKey, SealedValue};
+use regatta_protocol::ident::{FleetId, Hash, NodeId};
+use regatta_protocol::ledger::bodies::root_of;
+use regatta_protocol::ledger::entry::{BodyRef, EntryKind, LedgerKind};
+use regatta_protocol::ledger::replica::author::Draft;
+use regatta_protocol::limits::BODY_CARRIED_BYTES_MAX;
+use regatta_protocol::prng::Prng;
+use regatta_protocol::selector::{Labels, Selector};
+use regatta_protocol::trust::certificate::{Capability, Grant, Rank};
+use regatta_protocol::trust::roll::{Enrolled, Roll};
+use tokio::sync::oneshot;
+
+use super::{ActError, Saved, ask, write};
+use crate::bodies::BodiesMessage;
+use crate::config::SECRETS_DETAIL;
+use crate::crew::Handles;
+use crate::ledger::LedgerView;
+
+/// A document as it is to be from now on.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// Its name.
+    pub name: Name,
+    /// For whom.
+    pub select: Selector,
+    /// What it says; none where it is to be no more.
+    pub document: Option<ConfigDocument>,
+    /// Secrets as they are to be, by their places; what is in [`ConfigDocument::secrets`] already is sealed.
+    pub secrets: BTreeMap<KeyPath, String>,
+    /// The version that is there, where the writer insists on it; zero for none.
+    pub expect: Option<u32>,
+}
+
+/// What becomes of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Its name.
+    pub name: Name,
+    /// The version that was there; none where it is new.
+    pub before: Option<u32>,
+    /// The version that is there now; as before where nothing changes.
+    pub version: u32,
+    /// Whether it is deleted.
+    pub deleted: bool,
+    /// The devices that it is for, by their names.
+    pub devices: Vec<String>,
+    /// The devices that it was for before and is no more.
+    pub leaves: Vec<String>,
+}
+
+impl Placed {
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_unchanged(&self) -> bool {
+        self.before == Some(self.version)
+    }
+}
+
+/// What is written of one document.
+struct Sealed {
+    put: Put,
+    body: Option<(BodyRef, Bytes)>,
+    /// What opens its secrets.
+    key: Option<DataKey>,
+}
+
+/// Seals secrets and writes a document down as a body.
+fn seal(fleet: &FleetId, mut put: Put, prng: &mut Prng) -> Result<Sealed, ActError> {
+    let mut key = None;
+    let Some(document) = put.document.as_mut() else {
+        let body = None;
+        return Ok(Sealed { put, body, key });
+    };
+    if !put.secrets.is_empty() {
+        let (paths, texts) = std::mem::take(&mut put.secrets).into_iter().unzip();
+        let texts = SecretTexts(texts);
+        if !codec::fits(&texts) {
+            let why = format!("config/{}: its secrets are more than 64 KiB", put.name);
+            return Err(ActError::Invalid(why));
+        }
+        let (sealed, data_key) =
+            SealedValue::seal(fleet, SECRETS_DETAIL, &codec::encode(&texts), prng);
+        document.secrets = Some(Secrets { paths, sealed });
+        key = Some(data_key);
+    }
+    let checked = document.check();
+    checked.map_err(|error| ActError::Invalid(format!("config/{}: {error}", put.name)))?;
+    if !codec::fits(document) {
+        let why = format!(
+            "config/{}: {} bytes, at most 1 MiB are allowed; put what is large into files by content",
+            put.name,
+            codec::encoded_len(document)
+        );
+        return Err(ActError::Invalid(why));
+    }
+    let bytes = Bytes::from(codec::encode(document));
+    let body = BodyRef {
+        hash: root_of(&bytes),
+        bytes: bytes.len() as u64,
+        carried: false,
+    };
+    let body = Some((body, bytes));
+    Ok(Sealed { put, body, key })
+}
+
+/// Has a body kept on this manager.
+///
+/// # Errors
+/// When there is no room for it, or the actor is gone.
+pub async fn keep_body(handles: &Handles, body: Bytes) -> Result<BodyRef, ActError> {
+    let named = BodyRef {
+        hash: root_of(&body),
+        bytes: body.len() as u64,
+        carried: false,
+    };
+    let (answer, answered) = oneshot::channel();
+    let message = BodiesMessage::Keep {
+        hash: named.hash,
+        body,
+        answer,
+    };
+    let kept = ask(&handles.bodies, message, answered).await?;
+    kept.map_err(|error| ActError::Invalid(error.to_string()))?;
+    Ok(named)
+}
+
+/// Says what writing these would do, and changes nothing.
+///
+/// # Errors
+/// Why they would not be written.
+pub async fn plan(handles: &Handles, puts: Vec<Put>) -> Result<Vec<Placed>, ActError> {
+    let look = super::look(handles, move |view| {
+        if !view.papers.is_manager() {
+            return Err(ActError::NotAManager);
+        }
+        let mut placed = Vec::new();
+        for put in &puts {
+            placed.push(place(view, put, None)?.placed);
+        }
+        Ok(placed)
+    });
+    look.await?
+}
+
+/// Writes documents, all of them or none.
+///
+/// # Errors
+/// Why nothing was written.
+pub async fn apply(handles: &Handles, puts: Vec<Put>) -> Result<Saved<Vec<Placed>>, ActError> {
+    let mut prng = Prng::from_seed((handles.entropy)());
+    let fleet = super::look(handles, |view| view.replica.holdings().record().fleet()).await?;
+    let sealed = puts.into_iter().map(|put| seal(&fleet, put, &mut prng));
+    let mut sealed = sealed.collect::<Result<Vec<Sealed>, ActError>>()?;
+    for sealed in &sealed {
+        if let Some((_, bytes)) = &sealed.body {
+            keep_body(handles, bytes.clone()).await?;
+        }
+    }
+    let keys: Vec<(Name, DataKey)> = sealed
+        .iter_mut()
+        .filter_map(|it| it.key.take().map(|key| (it.put.name.clone(), key)))
+        .collect();
+    let saved = write(handles, move |view| {
+        let (mut placed, mut revisions) = (Vec::new(), Vec::new());
+        for sealed in sealed {
+            let body = sealed.body.as_ref().map(|(body, _)| *body);
+            let found = place(view, &sealed.put, body)?;
+            if !found.placed.is_unchanged() {
+                revisions.push((found.revision, sealed.body));
+            }
+            placed.push(found.placed);
+        }
+        Ok((drafts(revisions)?, placed))
+    })
+    .await?;
+    if let (false, Some(entry)) = (keys.is_empty(), saved.entries.first()) {
+        super::secrets::hand_out(handles, *entry, keys).await?;
+    }
+    Ok(saved)
+}
+
+/// One revision stands in an entry of its own, whose body can ride along; several in one entry together.
+fn drafts(
+    mut revisions: Vec<(Revision, Option<(BodyRef, Bytes)>)>,
+) -> Result<Vec<Draft>, ActError> {
+    match revisions.len() {
+        0 => Ok(Vec::new()),
+        1 => {
+            let (mut revision, body) = revisions.remove(0);
+            revision.body = None;
+            if !codec::fits(&revision) {
+                return Err(too_long(&revision));
+            }
+            let payload = codec::encode(&revision);
+            let mut draft = Draft::new(0, LedgerKind::Fleet, EntryKind::REVISION, payload);
+            if let Some((body, bytes)) = body {
+                draft.body = Some(body);
+                draft.riding = (bytes.len() <= BODY_CARRIED_BYTES_MAX).then_some(bytes);
+            }
+            Ok(vec![draft])
+        }
+        count => {
+            let set = RevisionSet(revisions.into_iter().map(|(revision, _)| revision).collect());
+            if !codec::fits(&set) {
+                let why = format!(
+                    "{count} documents are more than one entry holds; apply fewer at once"
+                );
+                return Err(ActError::Invalid(why));
+            }
+            let manifest = Bytes::from(codec::encode(&set));
+            let mut draft = Draft::new(0, LedgerKind::Fleet, EntryKind::SET, Vec::new());
+            draft.carried = Some(manifest);
+            Ok(vec![draft])
+        }
+    }
+}
+
+fn too_long(revision: &Revision) -> ActError {
+    let why = format!(
+        "config/{}: its selector is too long for an entry; use a label for these devices",
+        revision.name
+    );
+    ActError::Invalid(why)
+}
+
+struct Found {
+    placed: Placed,
+    revision: Revision,
+}
+
+fn winner<'a>(catalog: &'a Catalog, key: &DocumentKey) -> Option<(&'a Heads, &'a HeldRevision)> {
+    let heads = catalog.heads(key)?;
+    Some((heads, catalog.revision(&heads.winner)?))
+}
+
+/// What a document would replace, and whether its writer may.
+fn place(view: &LedgerView<'_>, put: &Put, body: Option<BodyRef>) -> Result<Found, ActError> {
+    let holdings = view.replica.holdings();
+    let catalog = holdings.catalog();
+    let key = DocumentKey {
+        scope: None,
+        kind: CONFIG,
+        name: put.name.clone(),
+    };
+    let there = winner(catalog, &key);
+    let live = there.filter(|(_, held)| !held.revision.deletes);
+    let before = live.map(|(_, held)| held.revision.version);
+    if let Some(expect) = put.expect
+        && expect != before.unwrap_or(0)
+    {
+        let found = before.map_or_else(
+            || "it is not there".to_owned(),
+            |version| format!("version {version} is there"),
+        );
+        let why = format!(
+            "config/{}: version {expect} was expected, and {found}; look at what changed: \
+             `regatta history config {}`",
+            put.name, put.name
+        );
+        return Err(ActError::Invalid(why));
+    }
+    let deleted = put.document.is_none();
+    if deleted && before.is_none() {
+        return Err(ActError::Unknown {
+            what: "config",
+            name: put.name.to_string(),
+        });
+    }
+    let devices = Roll::of(holdings).devices();
+    let selected = |select: &Selector| names(&devices, select);
+    let (old, new) = (
+        live.map(|(_, held)| selected(&held.revision.select)),
+        match deleted {
+            true => Vec::new(),
+            false => selected(&put.select),
+        },
+    );
+    let leaves: Vec<String> = old.into_iter().flatten().filter(|it| !new.contains(it)).collect();
+    check_may_write(view, &devices, put, &leaves)?;
+    let replaces = catalog.to_replace(&key);
+    let versions = replaces.iter().filter_map(|id| catalog.revision(id));
+    let last = versions.map(|held| held.revision.version).max();
+    let unchanged = !deleted
+        && live.is_some_and(|(heads, held)| {
+            heads.conflicts.is_empty()
+                && held.revision.select == put.select
+                && body.is_some()
+                && held.body == body
+        });
+    let version = match (unchanged, before) {
+        (true, Some(version)) => version,
+        _ => last.unwrap_or(0).saturating_add(1),
+    };
+    let document = put.document.as_ref();
+    let revision = Revision {
+        kind: CONFIG,
+        name: put.name.clone(),
+        replaces,
+        select: put.select.clone(),
+        deletes: deleted,
+        version,
+        staged: document.is_some_and(|document| document.rollout.is_some()),
+        body,
+    };
+    let placed = Placed {
+        name: put.name.clone(),
+        before,
+        version,
+        deleted,
+        devices: new,
+        leaves,
+    };
+    Ok(Found { placed, revision })
+}
+
+fn is_device(enrolled: &Enrolled) -> bool {
+    enrolled.is_live() && enrolled.rank() == Rank::Device
+}
+
+/// A device's labels, as its certificate will have them, with its name.
+#[must_use]
+pub fn labels_of(enrolled: &Enrolled) -> Labels {
+    enrolled.labels.with_name(enrolled.name())
+}
+
+fn names(devices: &[Enrolled], select: &Selector) -> Vec<String> {
+    let live = devices.iter().filter(|it| is_device(it));
+    let selected = live.filter(|it| select.matches(&labels_of(it)));
+    let mut names: Vec<String> = selected.map(|it| it.name().to_string()).collect();
+    names.sort();
+    names
+}
+
+fn covers(grants: &[Grant], capability: Capability, labels: &Labels, user: Option<&Name>) -> bool {
+    let mut of_kind = grants.iter().filter(|grant| grant.capability == capability);
+    of_kind.any(|grant| {
+        let runs = match (capability, user) {
+            (Capability::ExecRun, Some(user)) => {
+                grant.run_as.is_empty() || grant.run_as.contains(user)
+            }
+            (Capability::ExecRun, None) => grant.run_as.is_empty(),
+            _ => true,
+        };
+        runs && grant.selector.matches(labels)
+    })
+}
+
+/// Every device on which something changes has to be one that this manager may write for: the devices
+/// would refuse it.
+fn check_may_write(
+    view: &LedgerView<'_>,
+    devices: &[Enrolled],
+    put: &Put,
+    leaves: &[String],
+) -> Result<(), ActError> {
+    let grants = &view.papers.certificate.grants;
+    let hooks = put.document.as_ref().map(|document| &document.hooks);
+    let runs = hooks.filter(|hooks| {
+        hooks.check.is_some() || hooks.healthy.is_some() || !hooks.on_change.is_empty()
+    });
+    let (mut unwritten, mut unrun) = (Vec::new(), Vec::new());
+    for device in devices.iter().filter(|it| is_device(it)) {
+        let labels = labels_of(device);
+        let selects = put.document.is_some() && put.select.matches(&labels);
+        let name = device.name().to_string();
+        if !selects && !leaves.contains(&name) {
+            continue;
+        }
+        if !covers(grants, Capability::ConfigWrite, &labels, None) {
+            unwritten.push(name);
+        } else if let Some(hooks) = runs
+            && !covers(grants, Capability::ExecRun, &labels, hooks.run_as.as_ref())
+        {
+            unrun.push(name);
+        }
+    }
+    // A selector that matches nobody yet is for those to come.
+    if !view.papers.can(Capability::ConfigWrite) {
+        let why = "this manager's certificate does not let it write configuration";
+        return Err(ActError::Invalid(why.to_owned()));
+    }
+    let user = hooks.and_then(|hooks| hooks.run_as.as_ref());
+    let user = user.map_or("the node's own user", Name::as_str);
+    let why = match (unwritten.is_empty(), unrun.is_empty()) {
+        (true, true) => return Ok(()),
+        (false, _) => format!(
+            "config/{}: this manager's certificate does not let it write configuration for {}",
+            put.name,
+            listed(&unwritten)
+        ),
+        (true, false) => format!(
+            "config/{}: it has commands run as {user}, which this manager's certificate does not \
+             allow on {}",
+            put.name,
+            listed(&unrun)
+        ),
+    };
+    Err(ActError::Invalid(why))
+}
+
+/// Some names, and how many more there are.
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>();
+    let more = names.len().saturating_sub(SHOWN);
+    match more {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// A device's id and labels, by what an operator calls it.
+///
+/// # Errors
+/// When nobody, or more than one, is called that.
+pub fn device(view: &LedgerView<'_>, text: &str) -> Result<(NodeId, Labels), ActError> {
+    let target = super::find_target(view, text)?;
+    let enrolled = target.enrolled.as_ref();
+    let labels = enrolled.map(labels_of);
+    let unknown = || ActError::Unknown {
+        what: "device",
+        name: text.to_owned(),
+    };
+    Ok((target.node, labels.ok_or_else(unknown)?))
+}
+
+/// The entry of a revision, as people may name it: enough of it to be one.
+#[must_use]
+pub fn short(entry: &Hash) -> String {
+    entry.to_string()[..8].to_owned()
+}

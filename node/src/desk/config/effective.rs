@@ -1,0 +1,215 @@
+//! What the documents make of one device, and why: worked out here, so that it can be asked of a device
+//! that is off.
+
+use std::collections::BTreeMap;
+
+use regatta_actors::acts;
+use regatta_actors::acts::config::device;
+use regatta_actors::config;
+use regatta_protocol::catalog::RevisionId;
+use regatta_protocol::config::resolve::{Class, Layer, MASK, Resolver, Standing, Weight};
+use regatta_protocol::config::selection::Selection;
+use regatta_protocol::config::value::{KeyPath, Value};
+use regatta_protocol::ident::NodeId;
+
+use super::versions::Version;
+use crate::control::api::{Effective, Explanation, LocalValue, Problem, Saying, moment};
+use crate::desk::names::names;
+use crate::desk::{Desk, problem};
+
+/// A device's tree, and what it is made of.
+struct Made {
+    node: NodeId,
+    resolver: Resolver,
+    versions: BTreeMap<String, (Version, String)>,
+    missing: Vec<String>,
+}
+
+/// A value as JSON, which every program reads.
+pub(crate) fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(bool) => (*bool).into(),
+        Value::Int(number) => (*number).into(),
+        Value::Float(number) => number.get().into(),
+        Value::Text(text) => text.clone().into(),
+        Value::List(items) => items.iter().map(json).collect(),
+        Value::Map(entries) => {
+            let entries = entries.iter().map(|(key, value)| (key.clone(), json(value)));
+            entries.collect()
+        }
+    }
+}
+
+fn path(text: &str) -> Result<KeyPath, Problem> {
+    KeyPath::parse(text).map_err(|error| Problem::usage(error.to_string()))
+}
+
+impl Desk {
+    async fn make(&self, name: &str) -> Result<Made, Problem> {
+        let asked = name.to_owned();
+        let selected = acts::look(self.handles()?, move |view| {
+            let (node, labels) = device(view, &asked)?;
+            let (holdings, names) = (view.replica.holdings(), names(view));
+            let selection = Selection::of(holdings, &labels, config::reach(view, &labels, &node));
+            let version = |id: &RevisionId| {
+                let held = holdings.catalog().revision(id)?;
+                Some(Version::of(view, &names, id, held))
+            };
+            let take = selection.take.iter();
+            let versions = take.filter_map(|it| version(&it.chosen.revision));
+            Ok((node, versions.collect::<Vec<Version>>()))
+        });
+        let (node, versions) = selected.await.map_err(problem)?.map_err(problem)?;
+        let mut made = Made {
+            node,
+            resolver: Resolver::new(),
+            versions: BTreeMap::new(),
+            missing: Vec::new(),
+        };
+        for version in versions {
+            let name = version.name.to_string();
+            let Some(words) = self.words_of(&version).await? else {
+                made.missing.push(name);
+                continue;
+            };
+            let masked = words.secrets.iter().flat_map(|secrets| &secrets.paths);
+            let values = words.values.read();
+            made.resolver.put(Layer {
+                weight: Weight {
+                    class: Class::of(&version.select),
+                    priority: words.priority,
+                    name: version.name.clone(),
+                },
+                values: values.map_err(|error| Problem::bug(error.to_string()))?,
+                secrets: masked.map(|path| (path.clone(), MASK.to_owned())).collect(),
+                lists: words.lists,
+            });
+            made.versions.insert(name, (version, words.by));
+        }
+        Ok(made)
+    }
+
+    /// A device's configuration, as the documents say it.
+    ///
+    /// # Errors
+    /// See [`Desk`].
+    pub async fn effective(&self, device: &str, at: Option<&str>) -> Result<Effective, Problem> {
+        let made = self.make(device).await?;
+        let at = path(at.unwrap_or_default())?;
+        let tree = made.resolver.shown(&at);
+        let tree = tree.map_err(|error| Problem::refused(error.to_string()))?;
+        let tree = tree.unwrap_or_else(Value::empty);
+        let documents = made.versions.into_iter();
+        Ok(Effective {
+            device: device.to_owned(),
+            tree: json(&tree),
+            documents: documents.map(|(name, (version, _))| (name, version.version)).collect(),
+            missing: made.missing,
+        })
+    }
+
+    /// Who says what about a place in a device's tree.
+    ///
+    /// # Errors
+    /// See [`Desk`].
+    pub async fn explain(&self, device: &str, at: &str) -> Result<Explanation, Problem> {
+        let made = self.make(device).await?;
+        let place = path(at)?;
+        let value = made.resolver.shown(&place);
+        let value = value.map_err(|error| Problem::refused(error.to_string()))?;
+        let mut said = Vec::new();
+        for saying in made.resolver.explain(&place) {
+            let Some((version, by)) = made.versions.get(saying.weight.name.as_str()) else {
+                continue;
+            };
+            let state = match saying.standing {
+                Standing::Holds => "holds",
+                Standing::Merged => "merged",
+                Standing::Hides => "hides",
+                Standing::Hidden => "hidden",
+            };
+            said.push(Saying {
+                document: version.name.to_string(),
+                version: version.version,
+                select: version.select.to_string(),
+                by: by.clone(),
+                at: moment(version.at.0),
+                value: json(&saying.value),
+                state: state.to_owned(),
+            });
+        }
+        let first = made.resolver.explain(&place).into_iter().next();
+        let holds = first.map(|it| it.weight.name.to_string());
+        let note = self.note_on(made.node, holds, &made.versions).await?;
+        Ok(Explanation {
+            device: device.to_owned(),
+            path: at.to_owned(),
+            value: value.as_ref().map(json),
+            said,
+            note,
+        })
+    }
+
+    /// What the device itself says, where it is not there yet.
+    async fn note_on(
+        &self,
+        node: NodeId,
+        document: Option<String>,
+        versions: &BTreeMap<String, (Version, String)>,
+    ) -> Result<Option<String>, Problem> {
+        let Some((name, (version, _))) =
+            document.and_then(|name| versions.get_key_value(&name))
+        else {
+            return Ok(None);
+        };
+        let asked = version.name.clone();
+        let standing = config::look(&self.handles()?.config, move |view| {
+            view.reports.standing(&node, &asked).cloned()
+        });
+        let standing = standing.await.map_err(problem)?;
+        let holds = standing.as_ref().and_then(|it| it.holds);
+        let number = version.version;
+        Ok(match (standing, holds) {
+            (_, Some((id, _))) if id == version.id => None,
+            (Some(standing), holds) if standing.last.revision == Some(version.id) => {
+                let fault = standing.fault.map(|fault| fault.to_string()).unwrap_or_default();
+                let there = holds.map_or_else(
+                    || "nothing of it holds there".to_owned(),
+                    |(_, held)| format!("{name}@{held} holds there"),
+                );
+                Some(format!("the device did not take {name}@{number}: {fault}; {there}"))
+            }
+            (_, Some((_, held))) => {
+                Some(format!("the device has {name}@{held} still; {name}@{number} is pending"))
+            }
+            (_, None) => Some(format!("the device has not reported {name}@{number} yet")),
+        })
+    }
+
+    /// What holds on this node itself, in clear: for the programs on it.
+    ///
+    /// # Errors
+    /// See [`Desk`].
+    pub async fn local_value(&self, at: &str) -> Result<LocalValue, Problem> {
+        let place = path(at)?;
+        let value = config::look(&self.handles()?.config, move |view| {
+            view.tree.resolver().get(&place)
+        });
+        let value = value.await.map_err(problem)?;
+        let value = value.map_err(|error| Problem::refused(error.to_string()))?;
+        Ok(LocalValue {
+            path: at.to_owned(),
+            value: value.as_ref().map(json),
+        })
+    }
+
+    /// Counted up whenever what holds on this node has changed.
+    ///
+    /// # Errors
+    /// See [`Desk`].
+    pub async fn local_changes(&self) -> Result<tokio::sync::watch::Receiver<u64>, Problem> {
+        let changes = config::look(&self.handles()?.config, |view| view.applied.clone());
+        changes.await.map_err(problem)
+    }
+}
