@@ -37,6 +37,7 @@
 
 pub mod acts;
 pub mod clock;
+pub mod config;
 pub mod control;
 pub mod crew;
 pub mod drive;
