@@ -60,8 +60,13 @@ fn gather(
         return Err(refused(A_NAME));
     }
     // Older systemds leave out a variable with any of these, and say so in their log only.
-    if text.chars().any(|found| found.is_ascii_control() && !"\t\n".contains(found)) {
-        return Err(refused("a variable may have no control characters but tabs and line ends"));
+    if text
+        .chars()
+        .any(|found| found.is_ascii_control() && !"\t\n".contains(found))
+    {
+        return Err(refused(
+            "a variable may have no control characters but tabs and line ends",
+        ));
     }
     let quoted = quoted(&text);
     if lines.insert(name.clone(), quoted).is_some() {
