@@ -21,8 +21,8 @@ use self::references::{Reader, View};
 pub use self::references::{Resolution, ResolveError, reference};
 use self::trie::{Leaf, NodeId, Saying, Trie};
 use crate::codec::Name;
-use crate::config::document::ListRule;
-use crate::config::value::{KeyPath, Value};
+use crate::config::document::{ConfigDocument, ListRule, SecretTexts};
+use crate::config::value::{KeyPath, TokensError, Value};
 use crate::selector::Selector;
 
 /// What stands in a secret's stead wherever it is shown.
@@ -75,6 +75,33 @@ pub struct Layer {
     pub lists: BTreeMap<KeyPath, ListRule>,
     /// Texts that stand at places of their own, whatever `values` says there, and are never shown.
     pub secrets: BTreeMap<KeyPath, String>,
+}
+
+impl Layer {
+    /// The layer of a document that bears `name` and selects by `select`. Of secrets that are sealed to
+    /// others, so that nobody here has their texts, it says nothing.
+    ///
+    /// # Errors
+    /// When its values are none.
+    pub fn of(
+        name: Name,
+        select: &Selector,
+        document: &ConfigDocument,
+        texts: Option<&SecretTexts>,
+    ) -> Result<Self, TokensError> {
+        let paths = document.secrets.iter().flat_map(|secrets| &secrets.paths);
+        let texts = texts.iter().flat_map(|texts| &texts.0);
+        Ok(Self {
+            weight: Weight {
+                class: Class::of(select),
+                priority: document.priority,
+                name,
+            },
+            values: document.values.read()?,
+            lists: document.lists.clone(),
+            secrets: paths.cloned().zip(texts.cloned()).collect(),
+        })
+    }
 }
 
 impl fmt::Debug for Layer {

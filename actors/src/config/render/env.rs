@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use regatta_protocol::config::document::FileFormat;
 use regatta_protocol::config::value::{KeyPath, Value};
 
 use super::{RenderError, name_of, scalar, unfit};
-use regatta_protocol::config::document::FileFormat;
+
+const A_NAME: &str = "a name there has letters, digits and _, and begins with no digit";
 
 /// A line for each value, by name: `NAV_LIDAR_PORT="/dev/ttyUSB0"` for `nav.lidar.port`.
 pub(super) fn lines(value: &Value, from: &KeyPath) -> Result<String, RenderError> {
@@ -55,11 +57,16 @@ fn gather(
         }
     };
     if name.starts_with(|first: char| first.is_ascii_digit()) {
-        let instead = "a name there has letters, digits and _, and begins with no digit";
-        return Err(refused(instead));
+        return Err(refused(A_NAME));
     }
-    if text.contains('\0') {
-        return Err(refused("a variable cannot hold a zero byte"));
+    // Older systemds leave out a variable with any of these, and say so in their log only.
+    if text
+        .chars()
+        .any(|found| found.is_ascii_control() && !"\t\n".contains(found))
+    {
+        return Err(refused(
+            "a variable may have no control characters but tabs and line ends",
+        ));
     }
     let quoted = quoted(&text);
     if lines.insert(name.clone(), quoted).is_some() {

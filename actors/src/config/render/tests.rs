@@ -90,7 +90,7 @@ fn yaml_has_exact_bytes() {
     let expected = "\
 lidar:
   name: käse \"x\"
-  on: true
+  \"on\": true
 ports:
 - 1
 - 2
@@ -101,6 +101,12 @@ zones:
     assert_eq!(written(&sample(), FileFormat::Yaml), expected);
     assert_eq!(written(&Value::empty(), FileFormat::Yaml), "{}\n");
     assert_eq!(written(&text("nav"), FileFormat::Yaml), "nav\n");
+    // Readers of YAML 1.1 take a number without a dot in it for a text.
+    let numbers = list([float(1e300), float(-2.5e-9), float(f64::INFINITY)]);
+    assert_eq!(
+        written(&numbers, FileFormat::Yaml),
+        "- 1.0e+300\n- -2.5e-9\n- .inf\n"
+    );
 }
 
 /// What a reader of YAML makes of it, through serde's own model of it.
@@ -260,7 +266,8 @@ fn what_no_variable_can_hold_is_refused_by_place() {
         (map([("1a", text("a"))]), format!("nav.1a: a text cannot be written as an environment file; {name}")),
         (
             map([("a", text("\0"))]),
-            "nav.a: a text cannot be written as an environment file; a variable cannot hold a zero byte".to_owned(),
+            "nav.a: a text cannot be written as an environment file; a variable may have no control characters \
+             but tabs and line ends".to_owned(),
         ),
         (
             map([("a", map([("b", text("1"))])), ("a_b", text("2"))]),

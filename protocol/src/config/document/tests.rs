@@ -7,11 +7,13 @@ use super::{
     SecretTexts, Secrets, Wave,
 };
 use crate::codec::{self, Name};
+use crate::config::resolve::{Class, Layer, Resolver};
 use crate::config::value::tests::{map, path, text};
 use crate::config::value::{KeyPath, Tokens, Value};
 use crate::crypto::seal::SealedValue;
 use crate::ident::{FleetId, Hash};
 use crate::prng::Prng;
+use crate::selector::Selector;
 
 fn file(path: &str, source: FileSource) -> FileSpec {
     FileSpec {
@@ -96,6 +98,30 @@ fn a_document_that_keeps_to_the_rules_passes() {
         ..ConfigDocument::default()
     };
     assert_eq!(plain.check(), Ok(()));
+}
+
+#[test]
+fn a_document_becomes_a_layer_of_its_class() {
+    let select = Selector::parse("name=amr-07").expect("a selector");
+    let layer = |texts: Option<&SecretTexts>| {
+        let name = Name::new("nav").expect("a name");
+        Layer::of(name, &select, &document(), texts).expect("values")
+    };
+    let texts = SecretTexts(vec!["hunter2".to_owned()]);
+    let opened = layer(Some(&texts));
+    assert_eq!(
+        (opened.weight.class, opened.weight.priority),
+        (Class::Device, 10)
+    );
+    assert_eq!(opened.lists, document().lists);
+    let resolver = Resolver::of([opened]);
+    assert_eq!(resolver.get(&path("wifi.psk")), Ok(Some(text("hunter2"))));
+    assert_eq!(
+        resolver.get(&path("nav.lidar.port")),
+        Ok(Some(text("/dev/ttyUSB0")))
+    );
+    let sealed = Resolver::of([layer(None)]);
+    assert_eq!(sealed.get(&path("wifi.psk")), Ok(None));
 }
 
 /// Breaks one rule, and says how.

@@ -162,27 +162,28 @@ fn class_weighs_more_than_priority_and_priority_more_than_name() {
 
 #[test]
 fn lists_are_merged_where_the_nearest_rule_says_so() {
-    let (merge, replace) = (ListRule::Merge, ListRule::Replace);
-    let cases: [(&[(&str, ListRule)], &str, &str, &str); 9] = [
+    use ListRule::{Merge, Replace};
+    type Rules = &'static [(&'static str, ListRule)];
+    let cases: [(Rules, &str, &str, &str); 9] = [
         (&[], "a.l=[1 2]", "a.l=[2 3]", "a.l=[2 3]"),
-        (&[("a.l", merge)], "a.l=[1 2]", "a.l=[2 3]", "a.l=[1 2 3]"),
-        (&[("a", merge)], "a.l=[1 2]", "a.l=[2 3]", "a.l=[1 2 3]"),
-        (&[(".", merge)], "a.l=[1 2]", "a.l=[2 3]", "a.l=[1 2 3]"),
+        (&[("a.l", Merge)], "a.l=[1 2]", "a.l=[2 3]", "a.l=[1 2 3]"),
+        (&[("a", Merge)], "a.l=[1 2]", "a.l=[2 3]", "a.l=[1 2 3]"),
+        (&[(".", Merge)], "a.l=[1 2]", "a.l=[2 3]", "a.l=[1 2 3]"),
         (
-            &[(".", merge), ("a", replace)],
+            &[(".", Merge), ("a", Replace)],
             "a.l=[1]",
             "a.l=[2]",
             "a.l=[2]",
         ),
         (
-            &[("a.l", merge), ("a", replace)],
+            &[("a.l", Merge), ("a", Replace)],
             "a.l=[1]",
             "a.l=[2]",
             "a.l=[1 2]",
         ),
-        (&[("b", merge)], "a.l=[1]", "a.l=[2]", "a.l=[2]"),
-        (&[("a", merge)], "a.l=5", "a.l=[2 2]", "a.l=[2 2]"),
-        (&[("a", merge)], "a.l=[1 1]", "a.l=[3 3]", "a.l=[1 1 3 3]"),
+        (&[("b", Merge)], "a.l=[1]", "a.l=[2]", "a.l=[2]"),
+        (&[("a", Merge)], "a.l=5", "a.l=[2 2]", "a.l=[2 2]"),
+        (&[("a", Merge)], "a.l=[1 1]", "a.l=[3 3]", "a.l=[1 1 3 3]"),
     ];
     for (rules, lower, upper, expected) in cases {
         let layers = [
@@ -197,7 +198,7 @@ fn lists_are_merged_where_the_nearest_rule_says_so() {
     }
     let all = |notes| {
         let layers = notes_of(notes);
-        let layers = layers.map(|layer| merging(layer, &[(".", merge)]));
+        let layers = layers.map(|layer| merging(layer, &[(".", Merge)]));
         whole(&Resolver::of(layers))
     };
     assert_eq!(
@@ -330,95 +331,80 @@ fn many_changes_are_named_by_what_is_above_them() {
     assert_eq!(places(&resolver.put(layer("d", 0, &notes(1)))), ["nav"]);
 }
 
+/// What one says of a place: the document, where, the value, and what comes of it.
+type Noted = (&'static str, &'static str, &'static str, Standing);
+
+fn explained() -> Resolver {
+    let merge = [(".", ListRule::Merge)];
+    let base = "nav.speed=5; nav.ports=[1]; old.x=1; old.y=1; deep.a.b=1";
+    let nav = "nav.speed=3; nav.ports=[2]; old=null; deep.a=7";
+    Resolver::of([
+        layer("base", 1, base),
+        merging(layer("nav", 2, nav), &merge),
+        layer("site", 3, "old.y=2; deep=null"),
+    ])
+}
+
 #[test]
 fn a_place_is_explained_by_all_that_speak_of_it() {
     use Standing::{Hidden, Hides, Holds, Merged};
-    let merge = [(".", ListRule::Merge)];
-    let resolver = Resolver::of([
-        layer(
-            "base",
-            1,
-            "nav.speed=5; nav.ports=[1]; old.x=1; old.y=1; deep.a.b=1",
-        ),
-        merging(
-            layer("nav", 2, "nav.speed=3; nav.ports=[2]; old=null; deep.a=7"),
-            &merge,
-        ),
-        layer("site", 3, "old.y=2; deep=null"),
-    ]);
-    let cases: [(&str, &[(&str, &str, &str, Standing)]); 7] = [
-        (
-            "nav.speed",
-            &[
-                ("nav", "nav.speed", "3", Holds),
-                ("base", "nav.speed", "5", Hidden),
-            ],
-        ),
-        (
-            "nav.ports",
-            &[
-                ("nav", "nav.ports", "[2]", Holds),
-                ("base", "nav.ports", "[1]", Merged),
-            ],
-        ),
-        (
-            "old.x",
-            &[
-                ("nav", "old", "null", Holds),
-                ("base", "old.x", "1", Hidden),
-            ],
-        ),
-        (
-            "old.y",
-            &[
-                ("site", "old.y", "2", Holds),
-                ("nav", "old", "null", Hides),
-                ("base", "old.y", "1", Hidden),
-            ],
-        ),
-        (
-            "deep.a.b",
-            &[
-                ("site", "deep", "null", Holds),
-                ("nav", "deep.a", "7", Hidden),
-                ("base", "deep.a.b", "1", Hidden),
-            ],
-        ),
+    let speed: &[Noted] = &[
+        ("nav", "nav.speed", "3", Holds),
+        ("base", "nav.speed", "5", Hidden),
+    ];
+    let ports: &[Noted] = &[
+        ("nav", "nav.ports", "[2]", Holds),
+        ("base", "nav.ports", "[1]", Merged),
+    ];
+    let gone: &[Noted] = &[
+        ("nav", "old", "null", Holds),
+        ("base", "old.x", "1", Hidden),
+    ];
+    let again: &[Noted] = &[
+        ("site", "old.y", "2", Holds),
+        ("nav", "old", "null", Hides),
+        ("base", "old.y", "1", Hidden),
+    ];
+    let deep: &[Noted] = &[
+        ("site", "deep", "null", Holds),
+        ("nav", "deep.a", "7", Hidden),
+        ("base", "deep.a.b", "1", Hidden),
+    ];
+    let cases = [
+        ("nav.speed", speed),
+        ("nav.speed.x", speed),
+        ("nav.ports", ports),
+        ("old.x", gone),
+        ("old.y", again),
+        ("deep.a.b", deep),
         ("other", &[]),
-        (
-            "nav.speed.x",
-            &[
-                ("nav", "nav.speed", "3", Holds),
-                ("base", "nav.speed", "5", Hidden),
-            ],
-        ),
     ];
     for (place, expected) in cases {
-        let said = resolver.explain(&path(place));
-        let found: Vec<_> = said
-            .iter()
-            .map(|said| {
-                (
-                    said.weight.name.as_str(),
-                    said.at.to_string(),
-                    said.value.clone(),
-                    said.standing,
-                )
-            })
-            .collect();
-        let expected: Vec<_> = expected
-            .iter()
-            .map(|(document, at, value, standing)| {
-                (*document, (*at).to_owned(), noted(value), *standing)
-            })
-            .collect();
-        assert_eq!(found, expected, "{place}");
+        let said = explained().explain(&path(place));
+        let found = said.iter().map(|said| {
+            let document = said.weight.name.as_str();
+            (
+                document,
+                said.at.to_string(),
+                said.value.clone(),
+                said.standing,
+            )
+        });
+        let expected = expected.iter().map(|(document, at, value, standing)| {
+            (*document, (*at).to_owned(), noted(value), *standing)
+        });
+        assert!(found.eq(expected), "{place}: {said:?}");
     }
-    let maps = resolver.explain(&path("old"));
-    let standings: Vec<_> = maps.iter().map(|said| said.standing).collect();
+}
+
+#[test]
+fn a_map_is_explained_by_all_that_have_entries_in_it() {
+    use Standing::{Hidden, Holds, Merged};
+    let old = explained().explain(&path("old"));
+    let standings: Vec<_> = old.iter().map(|said| said.standing).collect();
     assert_eq!(standings, [Holds, Hidden, Hidden]);
-    assert_eq!(maps[2].value, tree("x=1; y=1"));
-    let whole = resolver.explain(&KeyPath::root());
+    assert_eq!(old[2].value, tree("x=1; y=1"));
+    let whole = explained().explain(&KeyPath::root());
     let standings: Vec<_> = whole.iter().map(|said| said.standing).collect();
     assert_eq!(standings, [Holds, Merged, Merged]);
 }

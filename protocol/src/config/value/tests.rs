@@ -117,6 +117,7 @@ fn row(tokens: &[(u32, &[u8])]) -> Tokens {
 
 #[test]
 fn a_row_that_is_no_value_says_where() {
+    type Row<'a> = &'a [(u32, &'a [u8])];
     fn key(name: &[u8]) -> (u32, &[u8]) {
         (7, name)
     }
@@ -128,7 +129,7 @@ fn a_row_that_is_no_value_says_where() {
     let (a, b, long) = (name("a"), name("b"), name(&"k".repeat(257)));
     let (null, list, entries, end): (_, _, _, (u32, &[u8])) =
         ((0, &[][..]), (5, &[][..]), (6, &[][..]), (8, &[]));
-    let cases: [(&[(u32, &[u8])], TokensError); 12] = [
+    let cases: [(Row<'_>, TokensError); 12] = [
         (&[], TokensError::Empty),
         (&[end], TokensError::Misplaced { at: 1 }),
         (&[key(&a)], TokensError::Misplaced { at: 1 }),

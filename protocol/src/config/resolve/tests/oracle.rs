@@ -51,12 +51,12 @@ fn over(lower: Option<Value>, upper: &Value, at: &KeyPath, layer: &Layer) -> Opt
 fn plain(layers: &BTreeMap<Name, Layer>) -> Value {
     let mut rising: Vec<_> = layers.values().collect();
     rising.sort_by_key(|layer| &layer.weight);
-    let merged = rising
-        .into_iter()
-        .fold(Some(Value::empty()), |lower, layer| {
-            over(lower, &layer.values, &KeyPath::root(), layer)
-        });
-    merged.expect("all are maps")
+    let mut merged = Value::empty();
+    for layer in rising {
+        let over = over(Some(merged), &layer.values, &KeyPath::root(), layer);
+        merged = over.expect("all are maps");
+    }
+    merged
 }
 
 fn a_value() -> BoxedStrategy<Value> {
