@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use regatta_protocol::config::value::{DEPTH_MAX, KeyPath};
 
 use crate::manifest::field::Field;
+use crate::manifest::problem::PROBLEMS_MAX;
 use crate::manifest::yaml::Data;
 
 /// The name that makes a map take what stands elsewhere.
@@ -32,12 +33,54 @@ pub(super) struct Refs<'a> {
     by_place: BTreeMap<KeyPath, Vec<usize>>,
 }
 
-/// How far the search is with one.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Seen {
-    No,
-    Open,
-    Done,
+/// The way of a search, and the targets that it has seen.
+#[derive(Default)]
+struct Search {
+    open: Vec<Step>,
+    /// True where the target is on the way now.
+    seen: BTreeMap<KeyPath, bool>,
+    told: usize,
+}
+
+struct Step {
+    /// What led here.
+    by: usize,
+    target: KeyPath,
+    /// What is taken within the target, and is still to be looked at.
+    rest: Vec<usize>,
+}
+
+impl Search {
+    fn enter(&mut self, refs: &Refs<'_>, by: usize) {
+        let Some(target) = refs.true_place(&refs.all[by].target) else {
+            refs.tell(&[by]);
+            self.told += 1;
+            return;
+        };
+        match self.seen.get(&target) {
+            Some(false) => {}
+            Some(true) => {
+                let on_the_way = self.open.iter().skip_while(|step| step.target != target);
+                let after = on_the_way.skip(1).map(|step| step.by);
+                refs.tell(&std::iter::once(by).chain(after).collect::<Vec<_>>());
+                self.told += 1;
+                if self.told >= PROBLEMS_MAX {
+                    self.open.clear();
+                }
+            }
+            None => {
+                self.seen.insert(target.clone(), true);
+                let rest = refs.within(&target);
+                self.open.push(Step { by, target, rest });
+            }
+        }
+    }
+
+    fn leave(&mut self) {
+        if let Some(step) = self.open.pop() {
+            self.seen.insert(step.target, false);
+        }
+    }
 }
 
 impl<'a> Refs<'a> {
@@ -117,15 +160,13 @@ impl<'a> Refs<'a> {
         })
     }
 
-    /// Those that are read where a place is read as a whole.
-    fn within(&self, path: &KeyPath) -> Option<Vec<usize>> {
+    /// Where a place's values stand in truth: below one that takes another they stand below that
+    /// other. None where that never ends.
+    fn true_place(&self, path: &KeyPath) -> Option<KeyPath> {
         let mut path = path.clone();
-        // A place below one that takes another stands, in truth, below that other.
         for _ in 0..=DEPTH_MAX {
             let Some(above) = self.above(&path, false) else {
-                let from = self.by_place.range(path.clone()..);
-                let below = from.take_while(|(place, _)| place.starts_with(&path));
-                return Some(below.flat_map(|(_, found)| found.iter().copied()).collect());
+                return Some(path);
             };
             let mut names = above.target.0.clone();
             names.extend_from_slice(&path.0[above.place.0.len()..]);
@@ -134,46 +175,30 @@ impl<'a> Refs<'a> {
         None
     }
 
-    /// Tells each that leads back to itself, once for each circle.
-    pub(super) fn refuse_cycles(&self) {
-        let mut seen = vec![Seen::No; self.all.len()];
-        for start in 0..self.all.len() {
-            if seen[start] != Seen::No {
-                continue;
-            }
-            let mut open: Vec<(usize, Vec<usize>)> = Vec::new();
-            let mut next = Some(start);
-            loop {
-                if let Some(index) = next.take() {
-                    seen[index] = Seen::Open;
-                    let inner = self.within(&self.all[index].target).unwrap_or_else(|| {
-                        self.tell(&[index]);
-                        Vec::new()
-                    });
-                    open.push((index, inner));
-                }
-                let Some((index, rest)) = open.last_mut() else {
-                    break;
-                };
-                match rest.pop() {
-                    None => {
-                        seen[*index] = Seen::Done;
-                        open.pop();
-                    }
-                    Some(inner) => match seen[inner] {
-                        Seen::No => next = Some(inner),
-                        Seen::Open => self.tell_circle(&open, inner),
-                        Seen::Done => {}
-                    },
-                }
-            }
-        }
+    /// Those that are read where a place is read as a whole.
+    fn within(&self, path: &KeyPath) -> Vec<usize> {
+        let from = self.by_place.range(path.clone()..);
+        let below = from.take_while(|(place, _)| place.starts_with(path));
+        below.flat_map(|(_, found)| found.iter().copied()).collect()
     }
 
-    fn tell_circle(&self, open: &[(usize, Vec<usize>)], first: usize) {
-        let on_the_way = open.iter().map(|(index, _)| *index);
-        let circle: Vec<_> = on_the_way.skip_while(|index| *index != first).collect();
-        self.tell(&circle);
+    /// Tells those that lead back to themselves, each circle once.
+    ///
+    /// The search goes from target to target: each is looked at once, however many take it.
+    pub(super) fn refuse_cycles(&self) {
+        let mut search = Search::default();
+        for start in 0..self.all.len() {
+            search.enter(self, start);
+            while let Some(step) = search.open.last_mut() {
+                match step.rest.pop() {
+                    Some(inner) => search.enter(self, inner),
+                    None => search.leave(),
+                }
+            }
+            if search.told >= PROBLEMS_MAX {
+                return;
+            }
+        }
     }
 
     fn tell(&self, circle: &[usize]) {
