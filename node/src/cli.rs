@@ -4,14 +4,21 @@
 //! operator would; `println!` stays denied here as everywhere, because it panics when the reader of
 //! a pipe has gone. One file owns one command from its arguments to its last line.
 
+pub mod apply;
 pub mod completion;
+pub mod config;
+pub mod conflicts;
 pub mod console;
+pub mod delete;
 pub mod demo;
 pub mod describe;
+pub mod diff;
 pub mod doctor;
+pub mod explain;
 pub mod forget;
 pub mod get;
 pub mod grant;
+pub mod history;
 pub mod init;
 pub mod invite;
 pub mod join;
@@ -78,10 +85,26 @@ enum Command {
     Join(join::Arguments),
     /// Show how this node is
     Status(status::Arguments),
-    /// List devices, managers, invites or requests
+    /// List devices, managers, invites, requests, configs or drift
     Get(get::Arguments),
-    /// Show all that is known of one device, manager or invite
+    /// Show all that is known of one device, manager, invite or config
     Describe(describe::Arguments),
+    /// Write configuration documents, all of them or none
+    Apply(apply::Arguments),
+    /// Show what applying documents would change
+    Diff(diff::Arguments),
+    /// Delete configuration documents
+    Delete(delete::Arguments),
+    /// Show who says what about a value on a device
+    Explain(explain::Arguments),
+    /// Show a device's effective configuration; read values on this node
+    Config(config::Arguments),
+    /// List every version of a document
+    History(history::Arguments),
+    /// Have a document be what it was in an earlier version
+    Rollback(history::RollbackArguments),
+    /// List changes that were made without seeing each other
+    Conflicts(conflicts::Arguments),
     /// Set and remove labels of devices
     Label(label::Arguments),
     /// Stop devices or invites: what they sign counts no more
@@ -155,6 +178,14 @@ fn perform(line: CommandLine, console: &mut Console<'_>) -> Done {
             Command::Status(arguments) => status::run(arguments, place, console).await,
             Command::Get(arguments) => get::run(arguments, place, console).await,
             Command::Describe(arguments) => describe::run(arguments, place, console).await,
+            Command::Apply(arguments) => apply::run(arguments, place, console).await,
+            Command::Diff(arguments) => diff::run(arguments, place, console).await,
+            Command::Delete(arguments) => delete::run(arguments, place, console).await,
+            Command::Explain(arguments) => explain::run(arguments, place, console).await,
+            Command::Config(arguments) => config::run(arguments, place, console).await,
+            Command::History(arguments) => history::run(arguments, place, console).await,
+            Command::Rollback(arguments) => history::rollback(arguments, place, console).await,
+            Command::Conflicts(arguments) => conflicts::run(arguments, place, console).await,
             Command::Label(arguments) => label::run(arguments, place, console).await,
             Command::Revoke(arguments) => revoke::run(arguments, place, console).await,
             Command::Forget(arguments) => forget::run(arguments, place, console).await,

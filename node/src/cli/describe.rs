@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::get::configs;
 use super::console::{Console, Done, Failure};
 use super::output::{self, Format, words};
 use super::place::Place;
@@ -31,6 +32,8 @@ enum What {
     Manager,
     /// An invite, by its id
     Invite,
+    /// A configuration document, device by device
+    Config,
 }
 
 /// Asks and shows.
@@ -52,6 +55,18 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
                 return Ok(Exit::ALL);
             }
             data(console, format, &detail)
+        }
+        What::Config => {
+            let detail = client.config(&name).await?;
+            if !format.is_table() {
+                return data(console, format, &detail);
+            }
+            console.out.write_all(detail.manifest.as_bytes())?;
+            writeln!(console.out)?;
+            let columns = console.screen.columns.filter(|_| format == Format::Table);
+            let table = configs::targets(&detail).render(columns, console.screen.colour);
+            console.out.write_all(table.as_bytes())?;
+            Ok(Exit::ALL)
         }
         What::Manager => {
             let found = client.managers().await?;

@@ -1,4 +1,6 @@
-//! `regatta get`: lists of devices, managers, invites and requests.
+//! `regatta get`: lists of devices, managers, invites, requests, documents and files changed by hand.
+
+pub mod configs;
 
 use std::collections::BTreeMap;
 
@@ -10,7 +12,7 @@ use super::output::{self, Format, words};
 use super::place::Place;
 use super::watch;
 use crate::control::api::{
-    Device, DeviceState, Invite, InviteState, Manager, ManagerRequest, ManagerState,
+    ConfigSummary, Device, DeviceState, DriftedFile, Invite, InviteState, Manager, ManagerRequest, ManagerState,
 };
 
 /// What was typed.
@@ -44,6 +46,11 @@ enum What {
     /// Nodes that wait until the root makes them managers
     #[value(alias = "request")]
     Requests,
+    /// Configuration documents, and how far devices are with them
+    #[value(alias = "config")]
+    Configs,
+    /// Files on devices that configuration manages and somebody changed by hand
+    Drift,
 }
 
 /// Asks and shows.
@@ -96,6 +103,18 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
                 output::show(console, format, found, |found| invites(found, wide))
             };
             watch::shown(console, watch, async || client.invites().await, show).await
+        }
+        What::Configs => {
+            let show = |console: &mut Console<'_>, found: &Vec<ConfigSummary>| {
+                output::show(console, format, found, |found| configs::configs(found, wide))
+            };
+            watch::shown(console, watch, async || client.configs().await, show).await
+        }
+        What::Drift => {
+            let show = |console: &mut Console<'_>, found: &Vec<DriftedFile>| {
+                output::show(console, format, found, |found| configs::drift(found))
+            };
+            watch::shown(console, watch, async || client.drift().await, show).await
         }
         What::Requests => {
             let show = |console: &mut Console<'_>, found: &Vec<ManagerRequest>| {

@@ -1,5 +1,7 @@
 //! How the command line asks the node of this machine: one request, one connection.
 
+mod config;
+
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -378,12 +380,19 @@ impl Client {
         name: &str,
         count: u32,
         interval_ms: u64,
-        mut each: impl FnMut(PongLine) -> io::Result<()>,
+        each: impl FnMut(PongLine) -> io::Result<()>,
     ) -> Result<(), ClientError> {
         let parameters = format!("/ping?count={count}&interval_ms={interval_ms}");
-        let answer = self
-            .send("GET", &of_device(name, &parameters), Bytes::new())
-            .await?;
+        self.lines(&of_device(name, &parameters), each).await
+    }
+
+    /// Hands on each line of a streamed answer as it comes.
+    async fn lines<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        mut each: impl FnMut(T) -> io::Result<()>,
+    ) -> Result<(), ClientError> {
+        let answer = self.send("GET", path, Bytes::new()).await?;
         if !answer.status().is_success() {
             let bytes = self.whole(answer).await?;
             return Err(self.problem(&bytes));
