@@ -1,6 +1,6 @@
 //! Whole rollouts: devices that come, go, report and fail, and two managers who see different parts.
 
-use proptest::prelude::{any, prop, proptest};
+use proptest::prelude::{ProptestConfig, any, prop, proptest};
 use proptest::{prop_assert, prop_assert_eq};
 
 use super::rules::{name, rollout};
@@ -135,6 +135,8 @@ fn waves_of(first: u32, percent: u8) -> [Wave; 3] {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn no_step_takes_more_than_may_be_missing(
         seed in any::<u64>(), count in 1_u64..60, first in 1_u32..5, percent in 1_u8..100,
