@@ -73,6 +73,13 @@ struct Folder {
     succeeded: BTreeSet<(Step, u32)>,
 }
 
+/// How often what goes wrong.
+#[derive(Default)]
+pub struct Chances {
+    pub kills_per_million: u32,
+    pub faults_per_million: u32,
+}
+
 pub struct Device {
     pub files: BTreeMap<String, String>,
     folders: BTreeMap<u64, Folder>,
@@ -83,8 +90,7 @@ pub struct Device {
     /// What failed and nobody asked for since.
     barred: BTreeMap<Name, Change>,
     pub prng: Prng,
-    pub kills_per_million: u32,
-    pub faults_per_million: u32,
+    pub chances: Chances,
     pub manager: bool,
     pub lie: Lie,
 }
@@ -99,8 +105,7 @@ impl Device {
             programs: BTreeMap::new(),
             barred: BTreeMap::new(),
             prng,
-            kills_per_million: 0,
-            faults_per_million: 0,
+            chances: Chances::default(),
             manager: true,
             lie: Lie::None,
         }
@@ -147,14 +152,14 @@ impl Device {
     }
 
     fn moment(&mut self) -> Result<(), Killed> {
-        match self.prng.chance(self.kills_per_million) {
+        match self.prng.chance(self.chances.kills_per_million) {
             true => Err(Killed),
             false => Ok(()),
         }
     }
 
     fn fault(&mut self) -> Result<(), String> {
-        match self.prng.chance(self.faults_per_million) {
+        match self.prng.chance(self.chances.faults_per_million) {
             true => Err("by chance".to_owned()),
             false => Ok(()),
         }

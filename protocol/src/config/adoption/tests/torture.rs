@@ -153,8 +153,8 @@ impl Node {
     }
 
     fn calm(&mut self) {
-        self.device.kills_per_million = 0;
-        self.device.faults_per_million = 0;
+        self.device.chances.kills_per_million = 0;
+        self.device.chances.faults_per_million = 0;
         self.device.manager = true;
         self.inbox.push_back(Event::Wanted(self.wanted.clone()));
         self.settle();
@@ -219,8 +219,8 @@ fn live(seed: u64, lie: Lie) -> (u64, u64) {
     let mut node = Node::start(seed);
     node.device.lie = lie;
     for _ in 0..3 {
-        node.device.kills_per_million = 20_000;
-        node.device.faults_per_million = 30_000;
+        node.device.chances.kills_per_million = 20_000;
+        node.device.chances.faults_per_million = 30_000;
         for _ in 0..600 {
             node.disturb();
             node.turn();
