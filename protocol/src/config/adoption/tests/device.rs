@@ -147,8 +147,10 @@ impl Device {
     /// The node was killed: what it had not kept it may try again.
     pub fn restarted(&mut self) {
         let kept = self.kept();
-        self.barred
-            .retain(|name, _| kept.refused.contains_key(name));
+        self.barred.retain(|name, change| {
+            let refused = kept.refused.get(name);
+            refused.is_some_and(|refusal| refusal.change.is(change))
+        });
     }
 
     fn moment(&mut self) -> Result<(), Killed> {
@@ -377,8 +379,9 @@ impl Device {
     }
 
     fn restore(&mut self, task: Task) -> Result<Event, Killed> {
-        let folder = self.folders.get(&task.attempt).expect("it was staged");
-        for (path, text) in folder.backups.clone() {
+        let folder = self.folders.get(&task.attempt);
+        let backups = folder.map(|folder| folder.backups.clone());
+        for (path, text) in backups.unwrap_or_default() {
             self.moment()?;
             if let Err(what) = self.fault() {
                 let result = Err(what);

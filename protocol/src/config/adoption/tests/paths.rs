@@ -429,7 +429,7 @@ fn a_hook_that_fails_on_the_way_back_holds_up_nothing_else_and_stays_owed() {
     );
     let told = "tell nav@2 Stuck; healthy of nav: sick; hook when going back of nav: exit 1";
     assert_eq!(bench.failed("exit 1"), ["keep 2 stuck 0", told]);
-    assert_eq!(texts(&bench.kept.owed), ["nav"]);
+    assert_eq!(bench.kept.owed, BTreeSet::from([hook(1, 0)]));
     bench.reported();
     // Asked, it goes back again and then tries what was asked for.
     assert_eq!(
@@ -451,5 +451,21 @@ fn a_hook_that_fails_on_the_way_back_holds_up_nothing_else_and_stays_owed() {
     };
     bench.staged(hooks);
     assert_eq!(bench.done()[2], "tell map@4 Applied; nav@1 Applied");
-    assert_eq!(texts(&bench.kept.owed), [""; 0]);
+    assert_eq!(bench.kept.owed, BTreeSet::new());
+}
+
+#[test]
+fn what_is_owed_is_made_up_for_when_the_next_try_is_refused() {
+    let mut bench = going_back();
+    bench.done();
+    bench.failed("exit 1");
+    bench.reported();
+    bench.want(&[("nav", 3, 3)]);
+    // Nothing of it is written, so no other hook would tell nav of the files that hold.
+    let task = bench.task();
+    let result = Err("no".to_owned());
+    let back = ["keep 3 hook when going back 0", "run nav@1 0"];
+    assert_eq!(bench.feed(Event::Staged { task, result }), back);
+    assert_eq!(bench.done()[2], "tell nav@3 Refused; staging: no");
+    assert_eq!(bench.kept.owed, BTreeSet::new());
 }
