@@ -135,6 +135,8 @@ impl Device {
                 continue;
             };
             for (name, document) in &outcome.documents {
+                // Once another one was tried, the one before may be wanted anew.
+                self.barred.remove(name);
                 let failed = matches!(document.verdict, Verdict::Refused | Verdict::TakenBack);
                 if failed && !asked {
                     let change = state.refused[name].change;

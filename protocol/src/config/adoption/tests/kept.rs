@@ -112,7 +112,12 @@ fn large_state() -> AdoptionState {
             .map(|number| (number, fault.clone()))
             .collect(),
         apart: attempt.changes.keys().cloned().collect(),
-        owed: (0..TASKS_MAX as u16).map(|index| Hook { index, ..hook.clone() }).collect(),
+        owed: (0..TASKS_MAX as u16)
+            .map(|index| Hook {
+                index,
+                ..hook.clone()
+            })
+            .collect(),
         attempt: Some(attempt),
         attempts: 1,
         reports,
