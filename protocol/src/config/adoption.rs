@@ -182,6 +182,14 @@ impl Adoption {
         }
     }
 
+    fn done(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        let attempt = self.state.attempt.as_ref();
+        if let Some(attempt) = attempt.filter(|attempt| attempt.step == Step::ChangingBack) {
+            self.state.owed.remove(attempt.hook());
+        }
+        self.follow(now, out);
+    }
+
     fn fail(&mut self, what: &str, now: Millis, out: &mut Vec<Effect>) {
         let Some(attempt) = &mut self.state.attempt else {
             return;
@@ -191,7 +199,7 @@ impl Adoption {
         match step {
             Step::Staging | Step::Checking => {
                 attempt.fault = Some(fault);
-                self.settle_unwritten(out);
+                self.settle_unwritten(now, out);
             }
             Step::Restoring => {
                 attempt.stuck = Some(fault);
@@ -199,7 +207,9 @@ impl Adoption {
             }
             // The other hooks have to hear of the old files all the same.
             Step::ChangingBack => {
-                self.state.owed.extend(fault.document.clone());
+                if self.state.owed.len() < TASKS_MAX {
+                    self.state.owed.insert(attempt.hook().clone());
+                }
                 attempt.stuck.get_or_insert(fault);
                 self.follow(now, out);
             }
@@ -309,7 +319,7 @@ impl Adoption {
     }
 
     /// Begins the next attempt where there is something to try and nothing in the way. One whose
-    /// files went back, though hooks failed then, is not in the way: its documents are owed.
+    /// files went back, though hooks failed then, is not in the way: those hooks are owed.
     fn begin(&mut self, now: Millis, out: &mut Vec<Effect>) {
         let free = self.state.attempt.is_none() || self.stuck_at() == Some(Step::ChangingBack);
         let Some(wanted) = self.wanted.as_ref().filter(|_| free) else {
@@ -413,7 +423,7 @@ impl Machine for Adoption {
                 if self.runs(task) && !matches!(task.step, Step::Staging | Step::Confirming) =>
             {
                 match result {
-                    Ok(()) => self.follow(now, out),
+                    Ok(()) => self.done(now, out),
                     Err(what) => self.fail(&what, now, out),
                 }
             }

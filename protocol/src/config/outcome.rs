@@ -67,14 +67,10 @@ impl Fault {
     /// A fault; what it says is cut after [`FAULT_BYTES_MAX`] bytes, between two characters.
     #[must_use]
     pub fn new(step: Step, document: Option<Name>, what: &str) -> Self {
-        let mut end = what.len().min(FAULT_BYTES_MAX);
-        while !what.is_char_boundary(end) {
-            end -= 1;
-        }
         Self {
             step,
             document,
-            what: what[..end].to_owned(),
+            what: cut(what, FAULT_BYTES_MAX).to_owned(),
         }
     }
 
@@ -83,6 +79,15 @@ impl Fault {
     pub fn what(&self) -> &str {
         &self.what
     }
+}
+
+/// At most so many bytes of a text, cut between two characters.
+pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 impl fmt::Display for Fault {

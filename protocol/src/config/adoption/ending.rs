@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::adoption::state::{Attempt, Change, Group, Refusal};
+use crate::config::adoption::state::{Attempt, Change, Group, Hook, Refusal};
 use crate::config::adoption::{Adoption, AdoptionState, Effect};
 use crate::config::outcome::{DocumentOutcome, OUTCOME_DOCUMENTS_MAX, Outcome, Step, Verdict};
+use crate::machine::Millis;
 
 impl Adoption {
     /// All went well: what was tried holds.
@@ -20,29 +21,43 @@ impl Adoption {
         self.state.good = target;
         for name in attempt.changes.keys() {
             self.state.refused.remove(name);
-            self.state.owed.remove(name);
         }
-        for hook in &attempt.work.hooks {
-            self.state.owed.remove(&hook.document);
-        }
+        let ran = |hook: &Hook| {
+            let hooks = &mut attempt.work.hooks.iter();
+            let document = &hook.document;
+            attempt.changes.contains_key(document) || hooks.any(|hook| hook.document == *document)
+        };
+        self.state.owed.retain(|hook| !ran(hook));
+        self.state.forget_faults();
         self.close(&attempt, out);
     }
 
-    /// It failed before anything was written.
-    pub(super) fn settle_unwritten(&mut self, out: &mut Vec<Effect>) {
-        self.settle_failed(Verdict::Refused, out);
+    /// It failed before anything was written. What is owed to its documents since another attempt is
+    /// made up for all the same: nothing else will run their hooks.
+    pub(super) fn settle_unwritten(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        let Some(attempt) = &mut self.state.attempt else {
+            return;
+        };
+        let owed = self.state.owed.iter();
+        let owed = owed.filter(|hook| attempt.changes.contains_key(&hook.document));
+        attempt.work.back = owed.cloned().collect();
+        self.enter(Step::ChangingBack, now, out);
     }
 
     /// It was taken back, or nearly: some hooks may not have run with the old files.
     pub(super) fn settle_back(&mut self, out: &mut Vec<Effect>) {
-        let attempt = self.state.attempt.as_ref();
-        if attempt.is_some_and(|attempt| attempt.stuck.is_some()) {
+        let Some(attempt) = &self.state.attempt else {
+            return;
+        };
+        if attempt.stuck.is_some() {
             return self.stick(out);
         }
-        for hook in attempt.into_iter().flat_map(|attempt| &attempt.work.back) {
-            self.state.owed.remove(&hook.document);
-        }
-        self.settle_failed(Verdict::TakenBack, out);
+        let failed_at = attempt.fault.as_ref().map(|fault| fault.step);
+        let verdict = match failed_at {
+            Some(Step::Staging | Step::Checking) => Verdict::Refused,
+            _ => Verdict::TakenBack,
+        };
+        self.settle_failed(verdict, out);
     }
 
     fn settle_failed(&mut self, verdict: Verdict, out: &mut Vec<Effect>) {

@@ -81,7 +81,8 @@ pub enum Effect {
     },
     /// Ask managers for a sign of life. What is heard from here on counts.
     AskManagers,
-    /// Put the backups of the attempt in place again. Done twice it does the same.
+    /// Put the backups of the attempt in place again, where there are some. Done twice it does the
+    /// same.
     Restore(Task),
     /// Remove the folders of this attempt and of all before it.
     Discard {

@@ -208,8 +208,9 @@ pub struct AdoptionState {
     pub faults: BTreeMap<u64, Fault>,
     /// Documents that failed together with others, and are tried group by group.
     pub apart: BTreeSet<Name>,
-    /// Documents whose hooks failed on the way back: what reads their files may know newer ones.
-    pub owed: BTreeSet<Name>,
+    /// Hooks that failed on the way back: what reads their documents' files may know newer ones. Of
+    /// more than [`TASKS_MAX`] it is only told that they failed.
+    pub owed: BTreeSet<Hook>,
     /// What is on its way.
     pub attempt: Option<Attempt>,
     /// How many attempts there were.
@@ -249,7 +250,7 @@ impl AdoptionState {
             let change = wanted.change(name);
             let good = self.good.get(name).map(|good| good.revision);
             let differs = match &change {
-                Change::Take(chosen) => good != Some(chosen.revision) || self.owed.contains(name),
+                Change::Take(chosen) => good != Some(chosen.revision) || self.owes(name),
                 Change::Leave { .. } => true,
             };
             let refused = self.refused.get(name);
@@ -262,14 +263,18 @@ impl AdoptionState {
 
     /// Drops what nobody wants any more; whether there was something.
     pub(super) fn forget(&mut self, wanted: &Wanted) -> bool {
-        let before = (self.refused.len(), self.owed.len());
+        let before = (self.refused.len(), self.owed.len(), self.faults.len());
         let good = &self.good;
         let known = |name: &Name| good.contains_key(name) || wanted.take.contains_key(name);
         self.refused
             .retain(|name, refusal| known(name) && refusal.change.is(&wanted.change(name)));
-        self.owed.retain(known);
+        self.owed.retain(|hook| known(&hook.document));
         self.forget_faults();
-        before != (self.refused.len(), self.owed.len())
+        before != (self.refused.len(), self.owed.len(), self.faults.len())
+    }
+
+    fn owes(&self, name: &Name) -> bool {
+        self.owed.iter().any(|hook| hook.document == *name)
     }
 
     pub(super) fn forget_faults(&mut self) {

@@ -1,5 +1,6 @@
 //! Adoption, path by path, and under torture.
 
 mod device;
+mod kept;
 mod paths;
 mod torture;

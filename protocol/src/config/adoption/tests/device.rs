@@ -73,6 +73,13 @@ struct Folder {
     succeeded: BTreeSet<(Step, u32)>,
 }
 
+/// How often what goes wrong.
+#[derive(Default)]
+pub struct Chances {
+    pub kills_per_million: u32,
+    pub faults_per_million: u32,
+}
+
 pub struct Device {
     pub files: BTreeMap<String, String>,
     folders: BTreeMap<u64, Folder>,
@@ -83,8 +90,7 @@ pub struct Device {
     /// What failed and nobody asked for since.
     barred: BTreeMap<Name, Change>,
     pub prng: Prng,
-    pub kills_per_million: u32,
-    pub faults_per_million: u32,
+    pub chances: Chances,
     pub manager: bool,
     pub lie: Lie,
 }
@@ -99,8 +105,7 @@ impl Device {
             programs: BTreeMap::new(),
             barred: BTreeMap::new(),
             prng,
-            kills_per_million: 0,
-            faults_per_million: 0,
+            chances: Chances::default(),
             manager: true,
             lie: Lie::None,
         }
@@ -130,6 +135,8 @@ impl Device {
                 continue;
             };
             for (name, document) in &outcome.documents {
+                // Once another one was tried, the one before may be wanted anew.
+                self.barred.remove(name);
                 let failed = matches!(document.verdict, Verdict::Refused | Verdict::TakenBack);
                 if failed && !asked {
                     let change = state.refused[name].change;
@@ -142,19 +149,21 @@ impl Device {
     /// The node was killed: what it had not kept it may try again.
     pub fn restarted(&mut self) {
         let kept = self.kept();
-        self.barred
-            .retain(|name, _| kept.refused.contains_key(name));
+        self.barred.retain(|name, change| {
+            let refused = kept.refused.get(name);
+            refused.is_some_and(|refusal| refusal.change.is(change))
+        });
     }
 
     fn moment(&mut self) -> Result<(), Killed> {
-        match self.prng.chance(self.kills_per_million) {
+        match self.prng.chance(self.chances.kills_per_million) {
             true => Err(Killed),
             false => Ok(()),
         }
     }
 
     fn fault(&mut self) -> Result<(), String> {
-        match self.prng.chance(self.faults_per_million) {
+        match self.prng.chance(self.chances.faults_per_million) {
             true => Err("by chance".to_owned()),
             false => Ok(()),
         }
@@ -372,8 +381,9 @@ impl Device {
     }
 
     fn restore(&mut self, task: Task) -> Result<Event, Killed> {
-        let folder = self.folders.get(&task.attempt).expect("it was staged");
-        for (path, text) in folder.backups.clone() {
+        let folder = self.folders.get(&task.attempt);
+        let backups = folder.map(|folder| folder.backups.clone());
+        for (path, text) in backups.unwrap_or_default() {
             self.moment()?;
             if let Err(what) = self.fault() {
                 let result = Err(what);

@@ -1,0 +1,4 @@
+//! Rollout, rule by rule, and simulated.
+
+mod fleet;
+mod rules;
