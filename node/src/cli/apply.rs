@@ -1,7 +1,6 @@
 //! `regatta apply`: writes documents, all of them or none, and says first whom they are for.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 use clap::Args;

@@ -99,8 +99,8 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
             Ok(Exit::ALL)
         }
         What::Watch { path } => {
-            let out = &mut *console.out;
-            let watched = place.client().watch_local(&path, |found: LocalValue| {
+            let (client, out) = (place.client(), &mut *console.out);
+            let watched = client.watch_local(&path, |found: LocalValue| {
                 output::json_line(out, &found.value)?;
                 out.flush()
             });

@@ -33,8 +33,8 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     let manifests = arguments.files.read(&[], console)?;
     if let Some(device) = &arguments.device {
         let ask = to_ask(&manifests, console)?;
-        let (before, after) = client.effective_with(device, &ask.manifests).await?;
-        let (before, after) = (yaml(&before), yaml(&after));
+        let preview = client.preview(device, &ask).await?;
+        let (before, after) = (yaml(&preview.before), yaml(&preview.after));
         let differs = compare(console, (device, &before), (device, &after))?;
         if !differs {
             console.say(&format!("nothing changes on {device}"));

@@ -96,7 +96,7 @@ impl Desk {
     }
 
     /// What is asked for, read and checked once more: whoever asks need not be our command line.
-    async fn read(&self, caller: &Caller, ask: ApplyAsk) -> Result<Vec<Put>, Problem> {
+    pub(super) async fn read(&self, caller: &Caller, ask: ApplyAsk) -> Result<Vec<Put>, Problem> {
         let mut puts = Vec::new();
         let by = self.writer(caller).await?;
         if !ask.manifests.is_empty() {

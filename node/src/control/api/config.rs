@@ -217,6 +217,17 @@ pub struct Effective {
     pub missing: Vec<String>,
 }
 
+/// A device's tree before and after documents are written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Preview {
+    /// The device.
+    pub device: String,
+    /// As it is; secrets masked.
+    pub before: serde_json::Value,
+    /// As it would be.
+    pub after: serde_json::Value,
+}
+
 /// A value on this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LocalValue {

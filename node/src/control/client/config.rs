@@ -5,7 +5,7 @@ use hyper::body::Bytes;
 use super::{Client, ClientError, encoded, of_device};
 use crate::control::api::{
     Applied, ApplyAsk, BodyGiven, ConfigDetail, ConfigSummary, ConfigVersion, Conflict,
-    DriftedFile, Effective, Explanation, LocalValue, RollbackAsk,
+    DriftedFile, Effective, Explanation, LocalValue, Preview, RollbackAsk,
 };
 
 fn of_config(name: &str, what: &str) -> String {
@@ -67,6 +67,11 @@ impl Client {
         let query = path.map(|path| format!("?path={}", encoded(path)));
         let what = format!("/config{}", query.unwrap_or_default());
         self.get(&of_device(device, &what)).await
+    }
+
+    /// A device's configuration before and after documents are written.
+    pub async fn preview(&self, device: &str, ask: &ApplyAsk) -> Result<Preview, ClientError> {
+        self.post(&of_device(device, "/config"), ask).await
     }
 
     /// Who says what about a place.

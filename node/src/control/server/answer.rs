@@ -165,7 +165,7 @@ where
     let limit = Duration::from_millis(READ_MS_MAX);
     let bytes_max = match route.call {
         Call::KeepBody => FILE_BYTES_MAX,
-        Call::Apply => APPLY_BYTES_MAX,
+        Call::Apply | Call::Preview => APPLY_BYTES_MAX,
         _ => BODY_BYTES_MAX,
     };
     let collected = Limited::new(body, bytes_max).collect();
@@ -222,6 +222,7 @@ impl Ask<'_> {
             Call::Conflicts => json(&desk.conflicts().await?),
             Call::Drift => json(&desk.drift().await?),
             Call::Effective => json(&desk.effective(name, self.parameter("path")).await?),
+            Call::Preview => json(&desk.preview(self.caller()?, name, self.body()?).await?),
             Call::Explain => {
                 let path = self.parameter("path").unwrap_or_default();
                 json(&desk.explain(name, path).await?)

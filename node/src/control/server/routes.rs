@@ -6,7 +6,7 @@ use crate::control::api::{
     Applied, ApplyAsk, BodyGiven, Check, ConfigDetail, ConfigSummary, ConfigVersion, Conflict,
     Device, DeviceDetail, DriftedFile, Effective, Explanation, FleetInfo, GrantAsk, Granted, Invite,
     InviteAsk, InviteGiven, LabelAsk, LocalValue, Manager, ManagerRequest, Metric, PathReport,
-    PongLine, RevokeAsk, RollbackAsk, Saved, SignedInviteText, StatementText, Status,
+    PongLine, Preview, RevokeAsk, RollbackAsk, Saved, SignedInviteText, StatementText, Status,
 };
 use regatta_protocol::trust::certificate::Capability;
 
@@ -40,6 +40,7 @@ pub enum Call {
     Conflicts,
     Drift,
     Effective,
+    Preview,
     Explain,
     LocalValue,
     WatchLocal,
@@ -142,7 +143,7 @@ impl Route {
 }
 
 /// The table. What the root signed needs no capability here: its signature is what counts.
-pub const ROUTES: [Route; 35] = [
+pub const ROUTES: [Route; 36] = [
     get(
         Call::Status,
         "/v1/status",
@@ -341,6 +342,14 @@ pub const ROUTES: [Route; 35] = [
         Content::Json(of::<Effective>),
     )
     .query(&[("path", "only what is at this place and below it")]),
+    post(
+        Call::Preview,
+        "/v1/devices/{name}/config",
+        "A device's configuration before and after documents are written; nothing is",
+        Some(of::<ApplyAsk>),
+        of::<Preview>,
+    )
+    .needs(&[Capability::ConfigWrite]),
     get(
         Call::Explain,
         "/v1/devices/{name}/explain",

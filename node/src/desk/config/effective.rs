@@ -7,19 +7,26 @@ use regatta_actors::acts;
 use regatta_actors::acts::config::device;
 use regatta_actors::config;
 use regatta_protocol::catalog::RevisionId;
+use regatta_protocol::codec::Name;
+use regatta_protocol::config::document::ConfigDocument;
 use regatta_protocol::config::resolve::{Class, Layer, MASK, Resolver, Standing, Weight};
 use regatta_protocol::config::selection::Selection;
 use regatta_protocol::config::value::{KeyPath, Value};
 use regatta_protocol::ident::NodeId;
+use regatta_protocol::selector::{Labels, Selector};
 
 use super::versions::Version;
-use crate::control::api::{Effective, Explanation, LocalValue, Problem, Saying, moment};
+use crate::control::api::{
+    ApplyAsk, Effective, Explanation, LocalValue, Preview, Problem, Saying, moment,
+};
+use crate::control::server::Caller;
 use crate::desk::names::names;
 use crate::desk::{Desk, problem};
 
 /// A device's tree, and what it is made of.
 struct Made {
     node: NodeId,
+    labels: Labels,
     resolver: Resolver,
     versions: BTreeMap<String, (Version, String)>,
     missing: Vec<String>,
@@ -45,7 +52,65 @@ fn path(text: &str) -> Result<KeyPath, Problem> {
     KeyPath::parse(text).map_err(|error| Problem::usage(error.to_string()))
 }
 
+/// What a document says of the tree, secrets masked.
+fn layer<'a>(
+    name: &Name,
+    select: &Selector,
+    words: &'a ConfigDocument,
+    secrets: impl IntoIterator<Item = &'a KeyPath>,
+) -> Result<Layer, Problem> {
+    let sealed = words.secrets.iter().flat_map(|secrets| &secrets.paths);
+    let masked = sealed.chain(secrets);
+    let values = words.values.read();
+    Ok(Layer {
+        weight: Weight {
+            class: Class::of(select),
+            priority: words.priority,
+            name: name.clone(),
+        },
+        values: values.map_err(|error| Problem::bug(error.to_string()))?,
+        secrets: masked.map(|path| (path.clone(), MASK.to_owned())).collect(),
+        lists: words.lists.clone(),
+    })
+}
+
+fn whole(resolver: &Resolver) -> Result<serde_json::Value, Problem> {
+    let tree = resolver.shown(&KeyPath::root());
+    let tree = tree.map_err(|error| Problem::refused(error.to_string()))?;
+    Ok(json(&tree.unwrap_or_else(Value::empty)))
+}
+
 impl Desk {
+    /// A device's tree before and after documents are written; nothing is.
+    ///
+    /// # Errors
+    /// See [`Desk`].
+    pub async fn preview(
+        &self,
+        caller: &Caller,
+        device: &str,
+        ask: ApplyAsk,
+    ) -> Result<Preview, Problem> {
+        let mut made = self.make(device).await?;
+        let before = whole(&made.resolver)?;
+        for put in self.read(caller, ask).await? {
+            match &put.document {
+                Some(words) if put.select.matches(&made.labels) => {
+                    let layer = layer(&put.name, &put.select, words, put.secrets.keys())?;
+                    made.resolver.put(layer);
+                }
+                _ => {
+                    made.resolver.take(&put.name);
+                }
+            }
+        }
+        Ok(Preview {
+            device: device.to_owned(),
+            before,
+            after: whole(&made.resolver)?,
+        })
+    }
+
     async fn make(&self, name: &str) -> Result<Made, Problem> {
         let asked = name.to_owned();
         let selected = acts::look(self.handles()?, move |view| {
@@ -58,11 +123,12 @@ impl Desk {
             };
             let take = selection.take.iter();
             let versions = take.filter_map(|it| version(&it.chosen.revision));
-            Ok((node, versions.collect::<Vec<Version>>()))
+            Ok((node, labels.clone(), versions.collect::<Vec<Version>>()))
         });
-        let (node, versions) = selected.await.map_err(problem)?.map_err(problem)?;
+        let (node, labels, versions) = selected.await.map_err(problem)?.map_err(problem)?;
         let mut made = Made {
             node,
+            labels,
             resolver: Resolver::new(),
             versions: BTreeMap::new(),
             missing: Vec::new(),
@@ -73,18 +139,8 @@ impl Desk {
                 made.missing.push(name);
                 continue;
             };
-            let masked = words.secrets.iter().flat_map(|secrets| &secrets.paths);
-            let values = words.values.read();
-            made.resolver.put(Layer {
-                weight: Weight {
-                    class: Class::of(&version.select),
-                    priority: words.priority,
-                    name: version.name.clone(),
-                },
-                values: values.map_err(|error| Problem::bug(error.to_string()))?,
-                secrets: masked.map(|path| (path.clone(), MASK.to_owned())).collect(),
-                lists: words.lists,
-            });
+            let layer = layer(&version.name, &version.select, &words, [])?;
+            made.resolver.put(layer);
             made.versions.insert(name, (version, words.by));
         }
         Ok(made)
