@@ -4,5 +4,6 @@ pub mod adoption;
 pub mod document;
 pub mod outcome;
 pub mod resolve;
+pub mod rollout;
 pub mod selection;
 pub mod value;

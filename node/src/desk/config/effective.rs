@@ -49,6 +49,9 @@ pub(crate) fn json(value: &Value) -> serde_json::Value {
 }
 
 fn path(text: &str) -> Result<KeyPath, Problem> {
+    if text.is_empty() {
+        return Ok(KeyPath::root());
+    }
     KeyPath::parse(text).map_err(|error| Problem::usage(error.to_string()))
 }
 
