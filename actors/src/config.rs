@@ -13,6 +13,7 @@ mod manager;
 mod perform;
 pub mod render;
 mod reports;
+pub mod rollouts;
 mod seen;
 pub mod staging;
 mod state;
@@ -31,7 +32,6 @@ use tokio::sync::oneshot;
 pub use self::library::SECRETS_DETAIL;
 pub use self::manager::contents;
 pub use self::reports::{Reports, Standing};
-pub use self::seen::reach;
 pub use self::state::{Beside, ConfigArguments, ConfigState, ConfigView, Pending};
 use crate::config::ground::Ground;
 use crate::config::hooks::Services;
@@ -82,6 +82,10 @@ pub enum ConfigMessage {
     Retry(Option<Name>),
     /// From control and from tests: reads what there is.
     Look(Look),
+    /// From its timer: rollouts may go on.
+    Drive,
+    /// From itself: a word on a rollout is written, or is not.
+    RolloutWritten,
     /// From its timer: the machine's time has come.
     Wake,
     /// From its timer, every half a minute.

@@ -32,6 +32,7 @@ pub mod place;
 pub mod renew;
 pub mod replace;
 pub mod revoke;
+pub mod rollout;
 pub mod root;
 pub mod settings;
 pub mod span;
@@ -103,6 +104,8 @@ enum Command {
     History(history::Arguments),
     /// Have a document be what it was in an earlier version
     Rollback(history::RollbackArguments),
+    /// Show, pause, resume or abort a change that goes out in waves
+    Rollout(rollout::Arguments),
     /// List changes that were made without seeing each other
     Conflicts(conflicts::Arguments),
     /// Set and remove labels of devices
@@ -185,6 +188,7 @@ fn perform(line: CommandLine, console: &mut Console<'_>) -> Done {
             Command::Config(arguments) => config::run(arguments, place, console).await,
             Command::History(arguments) => history::run(arguments, place, console).await,
             Command::Rollback(arguments) => history::rollback(arguments, place, console).await,
+            Command::Rollout(arguments) => rollout::run(arguments, place, console).await,
             Command::Conflicts(arguments) => conflicts::run(arguments, place, console).await,
             Command::Label(arguments) => label::run(arguments, place, console).await,
             Command::Revoke(arguments) => revoke::run(arguments, place, console).await,

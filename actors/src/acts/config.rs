@@ -93,24 +93,32 @@ fn seal(fleet: &FleetId, mut put: Put, prng: &mut Prng) -> Result<Sealed, ActErr
         document.secrets = Some(Secrets { paths, sealed });
         key = Some(data_key);
     }
+    check(&put.name, document)?;
+    let body = Some(body_of(document));
+    Ok(Sealed { put, body, key })
+}
+
+/// Whether a document keeps the rules, and has room in a body.
+fn check(name: &Name, document: &ConfigDocument) -> Result<(), ActError> {
     let checked = document.check();
-    checked.map_err(|error| ActError::Invalid(format!("config/{}: {error}", put.name)))?;
-    if !codec::fits(document) {
-        let why = format!(
-            "config/{}: {} bytes, at most 1 MiB are allowed; put what is large into files by content",
-            put.name,
-            codec::encoded_len(document)
-        );
-        return Err(ActError::Invalid(why));
+    checked.map_err(|error| ActError::Invalid(format!("config/{name}: {error}")))?;
+    if codec::fits(document) {
+        return Ok(());
     }
+    let why = format!(
+        "config/{name}: more than 1 MiB of words; put what is large into files by content"
+    );
+    Err(ActError::Invalid(why))
+}
+
+fn body_of(document: &ConfigDocument) -> (BodyRef, Bytes) {
     let bytes = Bytes::from(codec::encode(document));
     let body = BodyRef {
         hash: root_of(&bytes),
         bytes: bytes.len() as u64,
         carried: false,
     };
-    let body = Some((body, bytes));
-    Ok(Sealed { put, body, key })
+    (body, bytes)
 }
 
 /// Has a body kept on this manager.
@@ -145,7 +153,12 @@ pub async fn plan(handles: &Handles, puts: Vec<Put>) -> Result<Vec<Placed>, ActE
         }
         let mut placed = Vec::new();
         for put in &puts {
-            placed.push(place(view, put, None)?.placed);
+            if let Some(document) = &put.document {
+                check(&put.name, document)?;
+            }
+            let words = put.document.as_ref().filter(|_| put.secrets.is_empty());
+            let body = words.map(body_of).map(|(body, _)| body);
+            placed.push(place(view, put, body)?.placed);
         }
         Ok(placed)
     });

@@ -96,6 +96,7 @@ impl ConfigState {
             ConfigMessage::Moved => self.moved().await,
             ConfigMessage::Reported(reported) => {
                 self.reports.take(&reported.0);
+                self.drive_soon();
                 Ok(())
             }
             ConfigMessage::Staged { task, result } => self.run(Event::Staged { task, result }).await,
@@ -106,6 +107,12 @@ impl ConfigState {
             ConfigMessage::Retry(name) => self.run(Event::Retry(name)).await,
             ConfigMessage::Look(look) => {
                 look(&self.view());
+                Ok(())
+            }
+            ConfigMessage::Drive => self.drive().await,
+            ConfigMessage::RolloutWritten => {
+                self.driving.writes = self.driving.writes.saturating_sub(1);
+                self.drive_soon();
                 Ok(())
             }
             ConfigMessage::Wake => {

@@ -1,15 +1,14 @@
 //! What the ledger says of configuration, for this node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regatta_protocol::catalog::wraps::DeviceWrap;
 use regatta_protocol::catalog::{CONFIG, ROLLOUT, RevisionId};
-use regatta_protocol::codec::Name;
-use regatta_protocol::config::selection::{Reach, Selection};
-use regatta_protocol::ident::{Hash, NodeId};
+use regatta_protocol::config::selection::Selection;
+use regatta_protocol::ident::Hash;
 use regatta_protocol::ledger::entry::BodyRef;
-use regatta_protocol::selector::Labels;
 
+use super::rollouts::Rollouts;
 use crate::ledger::LedgerView;
 
 /// What the ledger says, for this node.
@@ -21,16 +20,19 @@ pub(super) struct Seen {
     pub(super) wraps: BTreeMap<Hash, Vec<DeviceWrap>>,
     /// On a manager: where the words of every revision are.
     pub(super) bodies: Vec<(RevisionId, BodyRef)>,
+    /// Words of rollouts that are needed to say what a device is to take.
+    pub(super) rollouts: Vec<(RevisionId, BodyRef)>,
 }
 
 impl Seen {
     /// As it stands now.
-    pub(super) fn of(view: &LedgerView<'_>) -> Self {
+    pub(super) fn of(view: &LedgerView<'_>, rollouts: &Rollouts) -> Self {
         let holdings = view.replica.holdings();
+        let catalog = holdings.catalog();
         let own = &view.papers.certificate;
         if view.papers.is_manager() {
-            let held = holdings.catalog().ids().filter_map(|id| {
-                let held = holdings.catalog().revision(id)?;
+            let held = catalog.ids().filter_map(|id| {
+                let held = catalog.revision(id)?;
                 let known = [CONFIG, ROLLOUT].contains(&held.revision.kind);
                 Some((*id, held.body.filter(|_| known)?))
             });
@@ -40,7 +42,13 @@ impl Seen {
             };
         }
         let labels = own.labels.with_name(&own.name);
-        let selection = Selection::of(holdings, &labels, reach(view, &labels, &own.node));
+        let missing = std::cell::RefCell::new(BTreeSet::new());
+        let selection = Selection::of(holdings, &labels, |_, id| {
+            if let Err(words) = rollouts.of(catalog, id) {
+                missing.borrow_mut().extend(words);
+            }
+            rollouts.reach(catalog, id, (&own.node, &labels))
+        });
         let wraps = selection.take.iter().map(|selected| {
             let entry = selected.chosen.entry;
             (entry, holdings.wraps(&entry, &own.node).cloned().collect())
@@ -49,15 +57,7 @@ impl Seen {
             wraps: wraps.collect(),
             selection,
             bodies: Vec::new(),
+            rollouts: missing.into_inner().into_iter().collect(),
         }
     }
-}
-
-/// How far revisions that go out in waves have come, for one device.
-pub fn reach<'a>(
-    _: &'a LedgerView<'_>,
-    _: &'a Labels,
-    _: &'a NodeId,
-) -> impl Fn(&Name, &RevisionId) -> Reach + 'a {
-    |_, _| Reach::Unknown
 }

@@ -12,7 +12,7 @@ use regatta_protocol::config::selection::{Denied, Selected};
 use regatta_protocol::crypto::seal::BoxSecret;
 use regatta_protocol::ident::{FleetId, Hash};
 use regatta_protocol::ledger::entry::BodyRef;
-use regatta_protocol::machine::Machine;
+use regatta_protocol::machine::{Machine, Millis};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
@@ -20,6 +20,7 @@ use super::manager::contents;
 use super::library::{self, Opener, Read};
 use super::perform::{Driven, Worker};
 use super::reports::{self, Reports};
+use super::rollouts::Rollouts;
 use super::seen::Seen;
 use super::staging::Attempts;
 use super::tree::{Library, Tree};
@@ -102,8 +103,19 @@ pub struct ConfigView<'a> {
     pub denied: &'a [Denied],
     /// What devices reported.
     pub reports: &'a Reports,
+    /// Changes that go out in waves.
+    pub rollouts: &'a Rollouts,
     /// Counted up when what holds on this device has changed.
     pub applied: watch::Receiver<u64>,
+}
+
+/// A manager's part in rollouts.
+pub(super) struct Driving {
+    pub(super) alarm: Alarm,
+    /// When it began to listen.
+    pub(super) begun: Millis,
+    /// Words on rollouts that are being written.
+    pub(super) writes: u32,
 }
 
 /// What the actor holds.
@@ -122,6 +134,8 @@ pub struct ConfigState {
     pub(super) pending: BTreeMap<Name, Pending>,
     pub(super) denied: Vec<Denied>,
     pub(super) reports: Reports,
+    pub(super) rollouts: Rollouts,
+    pub(super) driving: Driving,
     pub(super) drift: super::drift::Drift,
     pub(super) worker: Worker,
     tasks: Vec<AbortHandle>,
@@ -200,6 +214,12 @@ impl ConfigState {
             pending: BTreeMap::new(),
             denied: Vec::new(),
             reports,
+            rollouts: Rollouts::default(),
+            driving: Driving {
+                alarm: Alarm::default(),
+                begun: now,
+                writes: 0,
+            },
             drift: super::drift::Drift::default(),
             tasks,
         };
@@ -270,8 +290,15 @@ impl ConfigState {
         Ok(answered.await?)
     }
 
-    pub(super) async fn ask_the_ledger(&self) -> Result<Seen, ActorProcessingErr> {
-        self.look(Seen::of).await
+    /// What the ledger says, once the words of all rollouts that matter and are here are read.
+    pub(super) async fn ask_the_ledger(&mut self) -> Result<Seen, ActorProcessingErr> {
+        loop {
+            let rollouts = self.rollouts.clone();
+            let seen = self.look(move |view| Seen::of(view, &rollouts)).await?;
+            if !self.learn_rollouts(seen.rollouts.clone()).await? {
+                return Ok(seen);
+            }
+        }
     }
 
     pub(super) fn view(&self) -> ConfigView<'_> {
@@ -281,6 +308,7 @@ impl ConfigState {
             pending: &self.pending,
             denied: &self.denied,
             reports: &self.reports,
+            rollouts: &self.rollouts,
             applied: self.driven.applied.subscribe(),
         }
     }
@@ -290,6 +318,7 @@ impl ConfigState {
         let seen = self.ask_the_ledger().await?;
         let manager = self.driven.papers.borrow().is_manager();
         if manager {
+            self.drive_soon();
             return self.want_all(&seen).await;
         }
         self.denied.clone_from(&seen.selection.denied);
@@ -339,6 +368,9 @@ impl ConfigState {
             let whole = !waiting.contains(&selected.chosen.entry);
             let chosen = ready.get(name).filter(|_| whole).or(good.get(name));
             choice.extend(chosen.map(|chosen| (name.clone(), *chosen)));
+        }
+        for name in &seen.selection.unknown {
+            choice.extend(good.get(name).map(|chosen| (name.clone(), *chosen)));
         }
         for (name, by) in &seen.selection.ended {
             if waiting.contains(by) {

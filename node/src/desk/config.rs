@@ -1,6 +1,7 @@
 //! What operators do with configuration: write documents, and see how far devices are with them.
 
 mod effective;
+mod rollout;
 mod standing;
 mod versions;
 
@@ -57,8 +58,27 @@ impl Desk {
     /// See [`Desk`].
     pub async fn apply(&self, caller: &Caller, ask: ApplyAsk) -> Result<Applied, Problem> {
         let dry_run = ask.dry_run;
-        let puts = self.read(caller, ask).await?;
+        let mut puts = self.read(caller, ask).await?;
+        self.take_over(&mut puts).await?;
         self.write(caller, puts, dry_run).await
+    }
+
+    /// Who says again what holds already changes nothing, whoever wrote it first.
+    async fn take_over(&self, puts: &mut [Put]) -> Result<(), Problem> {
+        let holding = self.holding().await?;
+        for put in puts.iter_mut().filter(|put| put.secrets.is_empty()) {
+            let found = holding.iter().find(|(version, _)| version.name == put.name);
+            let (Some((version, _)), Some(document)) = (found, put.document.as_mut()) else {
+                continue;
+            };
+            if let Some(words) = self.words_of(version).await? {
+                let by = std::mem::replace(&mut document.by, words.by.clone());
+                if *document != words {
+                    document.by = by;
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn write(
@@ -148,7 +168,7 @@ impl Desk {
     }
 
     /// Who writes, as others are shown it.
-    async fn writer(&self, caller: &Caller) -> Result<String, Problem> {
+    pub(super) async fn writer(&self, caller: &Caller) -> Result<String, Problem> {
         let own = acts::look(self.handles()?, |view| view.papers.certificate.name.to_string());
         let own = own.await.map_err(problem)?;
         Ok(format!("{caller}@{own}"))

@@ -27,7 +27,7 @@ pub enum Reach {
         /// What its rollout says that it takes the place of; none where that is nothing.
         base: Option<RevisionId>,
     },
-    /// Nobody here has the word on it: what it replaces stands.
+    /// The word on it is not here yet: what holds is kept.
     Unknown,
 }
 
@@ -66,6 +66,8 @@ pub struct Selection {
     pub ended: BTreeMap<Name, Hash>,
     /// What it refuses, because its author may not write for it.
     pub denied: Vec<Denied>,
+    /// Documents of which it cannot be said yet: of these what holds is kept.
+    pub unknown: Vec<Name>,
 }
 
 impl Selection {
@@ -134,8 +136,8 @@ impl Document<'_> {
                         continue;
                     }
                     Reach::Unknown => {
-                        next = held.revision.replaces.first().copied();
-                        continue;
+                        selection.unknown.push(self.name.clone());
+                        return;
                     }
                 }
             }

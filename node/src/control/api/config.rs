@@ -260,3 +260,60 @@ pub struct Conflict {
     /// Those that lost.
     pub lost: Vec<ConfigVersion>,
 }
+
+/// How far a change has gone out in waves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RolloutStatus {
+    /// The document.
+    pub name: String,
+    /// The version that goes out.
+    pub version: u32,
+    /// `running`, `paused`, `aborted` or `complete`.
+    pub state: String,
+    /// Why it is paused, or who aborted it.
+    pub why: Option<String>,
+    /// The wave that is open, counted from 1.
+    pub wave: u32,
+    /// How many there are.
+    pub waves: u32,
+    /// Since when it is open.
+    pub since: Moment,
+    /// Devices that the document is for.
+    pub selected: u32,
+    /// Of these, those heard during the wave.
+    pub heard: u32,
+    /// How many of the heard the wave is to reach.
+    pub reach: u32,
+    /// How many of the heard it has been opened for.
+    pub open: u32,
+    /// How many of the heard have applied it.
+    pub applied: u32,
+    /// How many of the heard refused it or took it back.
+    pub failed: u32,
+    /// Devices that it is open for and that were not heard: they follow when they come.
+    pub following: u32,
+    /// Devices that wait because `minAvailable` has nobody to spare, by label.
+    pub held: BTreeMap<String, u32>,
+}
+
+/// What is to become of a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RolloutAction {
+    /// Nothing more opens.
+    Pause,
+    /// It goes on, though some failed.
+    Resume,
+    /// All devices go back to what was before.
+    Abort,
+}
+
+/// An operator's word on a rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RolloutAsk {
+    /// What is to become of it.
+    pub action: RolloutAction,
+    /// Why, for others to read.
+    #[serde(default)]
+    pub why: Option<String>,
+}

@@ -5,7 +5,8 @@ use hyper::body::Bytes;
 use super::{Client, ClientError, encoded, of_device};
 use crate::control::api::{
     Applied, ApplyAsk, BodyGiven, ConfigDetail, ConfigSummary, ConfigVersion, Conflict,
-    DriftedFile, Effective, Explanation, LocalValue, Preview, RollbackAsk,
+    DriftedFile, Effective, Explanation, LocalValue, Preview, RollbackAsk, RolloutAsk,
+    RolloutStatus, Saved,
 };
 
 fn of_config(name: &str, what: &str) -> String {
@@ -46,6 +47,16 @@ impl Client {
     /// Writes a document as it was.
     pub async fn rollback(&self, name: &str, ask: &RollbackAsk) -> Result<Applied, ClientError> {
         self.post(&of_config(name, "/rollback"), ask).await
+    }
+
+    /// How far a change has gone out.
+    pub async fn rollout(&self, name: &str) -> Result<RolloutStatus, ClientError> {
+        self.get(&of_config(name, "/rollout")).await
+    }
+
+    /// Pauses, resumes or aborts a rollout.
+    pub async fn steer(&self, name: &str, ask: &RolloutAsk) -> Result<Saved, ClientError> {
+        self.post(&of_config(name, "/rollout"), ask).await
     }
 
     /// Changes that were made without seeing each other.

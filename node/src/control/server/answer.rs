@@ -219,6 +219,8 @@ impl Ask<'_> {
             Call::Config => json(&desk.config(name).await?),
             Call::History => json(&desk.history(name).await?),
             Call::Rollback => json(&desk.rollback(self.caller()?, name, self.body()?).await?),
+            Call::Rollout => json(&desk.rollout(name).await?),
+            Call::Steer => json(&desk.steer(self.caller()?, name, self.body()?).await?),
             Call::Conflicts => json(&desk.conflicts().await?),
             Call::Drift => json(&desk.drift().await?),
             Call::Effective => json(&desk.effective(name, self.parameter("path")).await?),

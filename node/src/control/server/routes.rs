@@ -6,7 +6,7 @@ use crate::control::api::{
     Applied, ApplyAsk, BodyGiven, Check, ConfigDetail, ConfigSummary, ConfigVersion, Conflict,
     Device, DeviceDetail, DriftedFile, Effective, Explanation, FleetInfo, GrantAsk, Granted, Invite,
     InviteAsk, InviteGiven, LabelAsk, LocalValue, Manager, ManagerRequest, Metric, PathReport,
-    PongLine, Preview, RevokeAsk, RollbackAsk, Saved, SignedInviteText, StatementText, Status,
+    PongLine, Preview, RevokeAsk, RollbackAsk, RolloutAsk, RolloutStatus, Saved, SignedInviteText, StatementText, Status,
 };
 use regatta_protocol::trust::certificate::Capability;
 
@@ -37,6 +37,8 @@ pub enum Call {
     Config,
     History,
     Rollback,
+    Rollout,
+    Steer,
     Conflicts,
     Drift,
     Effective,
@@ -143,7 +145,7 @@ impl Route {
 }
 
 /// The table. What the root signed needs no capability here: its signature is what counts.
-pub const ROUTES: [Route; 36] = [
+pub const ROUTES: [Route; 38] = [
     get(
         Call::Status,
         "/v1/status",
@@ -321,6 +323,20 @@ pub const ROUTES: [Route; 36] = [
         "Writes a document as it was in an earlier version",
         Some(of::<RollbackAsk>),
         of::<Applied>,
+    )
+    .needs(&[Capability::ConfigWrite]),
+    get(
+        Call::Rollout,
+        "/v1/configs/{name}/rollout",
+        "How far a change has gone out in waves",
+        Content::Json(of::<RolloutStatus>),
+    ),
+    post(
+        Call::Steer,
+        "/v1/configs/{name}/rollout",
+        "Pauses, resumes or aborts a rollout",
+        Some(of::<RolloutAsk>),
+        of::<Saved>,
     )
     .needs(&[Capability::ConfigWrite]),
     get(

@@ -116,10 +116,15 @@ impl Desk {
 
     async fn make(&self, name: &str) -> Result<Made, Problem> {
         let asked = name.to_owned();
+        let rollouts = config::look(&self.handles()?.config, |view| view.rollouts.clone());
+        let rollouts = rollouts.await.map_err(problem)?;
         let selected = acts::look(self.handles()?, move |view| {
             let (node, labels) = device(view, &asked)?;
             let (holdings, names) = (view.replica.holdings(), names(view));
-            let selection = Selection::of(holdings, &labels, config::reach(view, &labels, &node));
+            let catalog = holdings.catalog();
+            let selection = Selection::of(holdings, &labels, |_, id| {
+                rollouts.reach(catalog, id, (&node, &labels))
+            });
             let version = |id: &RevisionId| {
                 let held = holdings.catalog().revision(id)?;
                 Some(Version::of(view, &names, id, held))

@@ -121,7 +121,7 @@ impl Desk {
     }
 
     /// The documents that hold.
-    async fn holding(&self) -> Result<Vec<(Version, usize)>, Problem> {
+    pub(super) async fn holding(&self) -> Result<Vec<(Version, usize)>, Problem> {
         let held = acts::look(self.handles()?, |view| {
             let (catalog, names) = (view.replica.holdings().catalog(), names(view));
             let documents = catalog.documents();
@@ -156,7 +156,7 @@ impl Desk {
             at: moment(version.at.0),
             devices: counted(targets),
             conflicts: u32::try_from(conflicts).unwrap_or(u32::MAX),
-            rollout: None,
+            rollout: self.rollout_word(version).await,
         })
     }
 
