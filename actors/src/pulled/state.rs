@@ -124,7 +124,9 @@ impl PulledState {
         } = arguments;
         let own = papers.borrow_and_update().clone();
         let ledger = report(own.node());
-        let (state, entries) = store.read(move |reader| kept::spool(reader, ledger)).await?;
+        let (state, entries) = store
+            .read(move |reader| kept::spool(reader, ledger))
+            .await?;
         let spool = SpoolArguments {
             ledger,
             fleet,
@@ -445,7 +447,12 @@ impl PulledState {
             SpoolEffect::Misbehaved { peer, reason } => self.misbehaved(peer, &reason),
             SpoolEffect::Freed { .. } => {}
             SpoolEffect::Dropped { span, reason } => {
-                tracing::warn!(from = span.from, to = span.to, ?reason, "reports were dropped");
+                tracing::warn!(
+                    from = span.from,
+                    to = span.to,
+                    ?reason,
+                    "reports were dropped"
+                );
             }
         }
     }
@@ -467,7 +474,9 @@ impl PulledState {
                     });
                 }
                 // It is asked for again.
-                Err(error) => tracing::warn!(%error, "reports that a manager asks for are not read"),
+                Err(error) => {
+                    tracing::warn!(%error, "reports that a manager asks for are not read")
+                }
             }
             // As above.
             let _ = myself.cast(PulledMessage::Served { to });

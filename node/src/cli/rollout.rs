@@ -85,7 +85,10 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
 }
 
 fn text(found: &RolloutStatus) -> String {
-    let why = found.why.as_deref().map(|why| format!(": {}", one_line(why)));
+    let why = found
+        .why
+        .as_deref()
+        .map(|why| format!(": {}", one_line(why)));
     let mut text = format!(
         "config/{}@{}: {}{}\n",
         found.name,

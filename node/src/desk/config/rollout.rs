@@ -75,7 +75,9 @@ impl Desk {
         let devices = devices.await.map_err(problem)?;
         let nodes: Vec<_> = devices.keys().copied().collect();
         let seen = acts::look_around(self.handles()?, move |view| {
-            let seen = nodes.iter().map(|node| view.machine.state_of(*node, view.now));
+            let seen = nodes
+                .iter()
+                .map(|node| view.machine.state_of(*node, view.now));
             seen.collect::<Vec<_>>()
         });
         let seen = seen.await.map_err(problem)?;
@@ -147,6 +149,19 @@ impl Desk {
         Ok((version, found, counted, now))
     }
 
+    async fn aborted(
+        &self,
+        found: RolloutDocument,
+        by: String,
+    ) -> Result<Option<RolloutDocument>, Problem> {
+        let rollouts = config::look(&self.handles()?.config, |view| view.rollouts.clone());
+        let rollouts = rollouts.await.map_err(problem)?;
+        let aborted = acts::look(self.handles()?, move |view| {
+            rollouts.aborted(view.replica.holdings().catalog(), &found, &by)
+        });
+        aborted.await.map_err(problem)
+    }
+
     /// How far a change has gone out.
     ///
     /// # Errors
@@ -185,11 +200,16 @@ impl Desk {
     ) -> Result<Saved, Problem> {
         let (version, found, counted, now) = self.going(document).await?;
         let by = self.writer(caller).await?;
-        let why = ask.why.unwrap_or_else(|| "an operator asked for it".to_owned());
+        let why = ask
+            .why
+            .unwrap_or_else(|| "an operator asked for it".to_owned());
         let (next, done) = match ask.action {
             RolloutAction::Pause => (found.paused(&by, &why), "paused"),
             RolloutAction::Resume => (found.resumed(counted.failed, now), "resumed"),
-            RolloutAction::Abort => (found.aborted(&by), "aborted: devices go back to what was before"),
+            RolloutAction::Abort => (
+                self.aborted(found.clone(), by).await?,
+                "aborted: devices go back to what was before",
+            ),
         };
         let (state, _) = word(&found.state);
         let next = next.ok_or_else(|| {
@@ -199,10 +219,17 @@ impl Desk {
             ))
         })?;
         let draft = draft_of(&version.id, &version.select, &next);
-        keep_body(self.handles()?, draft.bytes.clone()).await.map_err(problem)?;
-        let written = acts::write(self.handles()?, move |view| Ok((vec![draft.write(view)], ())));
+        keep_body(self.handles()?, draft.bytes.clone())
+            .await
+            .map_err(problem)?;
+        let written = acts::write(self.handles()?, move |view| {
+            Ok((vec![draft.write(view)], ()))
+        });
         let written = written.await.map_err(problem)?;
-        let what = format!("the rollout of config/{document}@{} is {done}", version.version);
+        let what = format!(
+            "the rollout of config/{document}@{} is {done}",
+            version.version
+        );
         note(caller, &what);
         Ok(saved(&written, self.manager_count().await?, what))
     }

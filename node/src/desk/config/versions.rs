@@ -85,15 +85,26 @@ impl Desk {
         let Some(body) = version.body else {
             return Ok(None);
         };
-        let read = self.handles()?.store.read(move |reader| kept::body(reader, &body.hash));
-        let read = read.await.map_err(|error| Problem::not_ready(error.to_string()))?;
+        let read = self
+            .handles()?
+            .store
+            .read(move |reader| kept::body(reader, &body.hash));
+        let read = read
+            .await
+            .map_err(|error| Problem::not_ready(error.to_string()))?;
         let document = read.map(|bytes| codec::decode::<ConfigDocument>(&bytes));
-        document.transpose().map_err(|error| Problem::bug(error.to_string()))
+        document
+            .transpose()
+            .map_err(|error| Problem::bug(error.to_string()))
     }
 
     /// The same, where they have to be here.
     pub(super) async fn words(&self, version: &Version) -> Result<ConfigDocument, Problem> {
-        let Version { name, version: number, .. } = version;
+        let Version {
+            name,
+            version: number,
+            ..
+        } = version;
         let words = self.words_of(version).await?;
         words.ok_or_else(|| {
             Problem::not_ready(format!(
