@@ -16,7 +16,9 @@ use regatta_protocol::trust::certificate::Rank;
 use regatta_protocol::trust::roll::Roll;
 
 use super::versions::Version;
-use crate::control::api::{Problem, RolloutAction, RolloutAsk, RolloutStatus, Saved, moment};
+use crate::control::api::{
+    Problem, RolloutAction, RolloutAsk, RolloutCounts, RolloutStatus, Saved, moment,
+};
 use crate::control::server::Caller;
 use crate::desk::{Desk, note, problem, saved};
 
@@ -177,14 +179,16 @@ impl Desk {
             wave: u32::from(found.wave) + 1,
             waves: u32::from(found.waves()),
             since: moment(found.since.0),
-            selected: counted.selected,
-            heard: counted.heard,
-            reach: counted.reach,
-            open: counted.open,
-            applied: counted.applied,
-            failed: counted.failed,
-            following: counted.following,
-            held: counted.held,
+            devices: RolloutCounts {
+                selected: counted.selected,
+                heard: counted.heard,
+                reach: counted.reach,
+                open: counted.open,
+                applied: counted.applied,
+                failed: counted.failed,
+                following: counted.following,
+                held: counted.held,
+            },
         })
     }
 

@@ -28,9 +28,16 @@ pub(super) struct Version {
     pub(super) body: Option<BodyRef>,
     pub(super) at: Millis,
     pub(super) manager: String,
-    /// Whether it holds, or lost; neither where it was replaced.
-    pub(super) holds: bool,
-    pub(super) lost: bool,
+    pub(super) standing: Standing,
+}
+
+/// What became of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Holds,
+    /// To one that was made without seeing it.
+    Lost,
+    Replaced,
 }
 
 impl Version {
@@ -52,17 +59,20 @@ impl Version {
             body: held.body,
             at: held.stamp.wall,
             manager: name_of(names, &held.place.ledger.author),
-            holds: heads.is_some_and(|heads| heads.winner == *id),
-            lost: heads.is_some_and(|heads| heads.conflicts.contains(id)),
+            standing: match heads {
+                Some(heads) if heads.winner == *id => Standing::Holds,
+                Some(heads) if heads.conflicts.contains(id) => Standing::Lost,
+                _ => Standing::Replaced,
+            },
         }
     }
 
     fn state(&self) -> &'static str {
-        match self {
-            Self { lost: true, .. } => "lost",
-            Self { deletes: true, .. } => "deletes",
-            Self { holds: true, .. } => "holds",
-            _ => "replaced",
+        match self.standing {
+            Standing::Lost => "lost",
+            _ if self.deletes => "deletes",
+            Standing::Holds => "holds",
+            Standing::Replaced => "replaced",
         }
     }
 }
@@ -147,9 +157,11 @@ impl Desk {
         };
         // Of two that bear one number the one that did not lose is meant.
         let first = found.next().ok_or_else(missing)?;
-        let version = match first.lost {
-            true => found.find(|it| !it.lost).unwrap_or(first),
-            false => first,
+        let version = match first.standing {
+            Standing::Lost => found
+                .find(|it| it.standing != Standing::Lost)
+                .unwrap_or(first),
+            _ => first,
         };
         match version.deletes {
             true => Err(Problem::refused(format!(
