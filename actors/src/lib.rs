@@ -16,6 +16,7 @@
 //! | `BodiesActor` | bodies on their way | store, network, ledger |
 //! | `PulledActor` | what this node reports, and what it reads of others | store, network |
 //! | `MembershipActor` | soft state about others; never an entry | store, network, ledger |
+//! | `ConfigActor` | how far this device is with its documents; on a manager rollouts and reports | store, ledger, bodies, pulled, membership, network |
 //! | `SwitchboardActor` | who was admitted | ledger, membership |
 //! | `ControlActor` | the control socket and its callers' identities | all of them |
 //!
