@@ -265,3 +265,159 @@ fn what_the_readme_links_to_is_there() {
         );
     }
 }
+
+/// What the guide to configuration has typed, or written into a file.
+enum Step {
+    File { name: String, text: String },
+    Typed { line: String, shows: Vec<String> },
+}
+
+fn guide(text: &str) -> Vec<Step> {
+    let (mut steps, mut lines) = (Vec::new(), text.lines());
+    while let Some(line) = lines.next() {
+        let Some(info) = line.strip_prefix("~~~") else {
+            continue;
+        };
+        let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "~~~").collect();
+        match info.split_once(' ') {
+            Some(("yaml", name)) => steps.push(Step::File {
+                name: name.to_owned(),
+                text: block.join("\n") + "\n",
+            }),
+            _ => {
+                assert_eq!(info, "console", "a block that nobody runs: {line}");
+                for line in block {
+                    match (line.strip_prefix("$ "), steps.last_mut()) {
+                        (Some(typed), _) => steps.push(Step::Typed {
+                            line: typed.to_owned(),
+                            shows: Vec::new(),
+                        }),
+                        (None, Some(Step::Typed { shows, .. })) => shows.push(line.to_owned()),
+                        (None, _) => panic!("`{line}` is what nothing shows"),
+                    }
+                }
+            }
+        }
+    }
+    steps
+}
+
+/// Words without what differs from run to run: times, hashes, and whose turn it is in a rollout.
+fn plain(line: &str) -> String {
+    let word = |word: &str| {
+        let bare = word.trim_end_matches([',', ':', ')']);
+        let is_hash = bare.len() == 8 && bare.chars().all(|it| it.is_ascii_hexdigit());
+        match bare {
+            _ if bare.len() == 20 && bare.ends_with('Z') => "TIME".to_owned(),
+            _ if is_hash => "HASH".to_owned(),
+            _ if line.contains("have to succeed") && bare.starts_with("amr-") => {
+                "DEVICE".to_owned()
+            }
+            _ => word.to_owned(),
+        }
+    };
+    line.split_whitespace()
+        .map(word)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Whether all of these lines were said, in this order; `…` stands for anything.
+fn said(heard: &str, shows: &[String]) -> bool {
+    let mut heard = heard.lines().map(plain);
+    shows.iter().all(|line| {
+        let line = plain(line);
+        heard.any(|heard| {
+            let mut rest = heard.as_str();
+            line.split('…').all(|part| match rest.find(part) {
+                Some(at) => {
+                    rest = &rest[at + part.len()..];
+                    true
+                }
+                None => false,
+            })
+        })
+    })
+}
+
+/// Whether it only looks, so that it may be typed again until devices are as far.
+fn only_looks(line: &str) -> bool {
+    let looks = [
+        "get ",
+        "explain ",
+        "diff ",
+        "config ",
+        "history ",
+        "rollout status",
+        "conflicts",
+    ];
+    line.starts_with("cat ")
+        || looks
+            .iter()
+            .any(|it| line.contains(&format!("regatta {it}")))
+}
+
+#[test]
+fn the_guide_to_configuration_works_against_a_demo() {
+    let desk = Desk::new();
+    let mut demo = None;
+    for step in guide(&source("README.md")) {
+        let (line, shows) = match step {
+            Step::File { name, text } => {
+                fs::write(desk.folder.path().join(name), text).expect("written");
+                continue;
+            }
+            Step::Typed { line, shows } => (line, shows),
+        };
+        if line.starts_with("regatta demo") {
+            let mut running = Running::spawn(&line, &mut desk.shell(&line));
+            assert!(
+                !running.ends(&["The fleet runs until Ctrl-C"]),
+                "{}",
+                running.heard
+            );
+            demo = Some(running);
+            continue;
+        }
+        if line.starts_with("export ") {
+            continue;
+        }
+        let began = Instant::now();
+        loop {
+            let mut shell = desk.shell("true");
+            shell.env("REGATTA_STATE_DIR", desk.folder.path().join("fleet/m1"));
+            // Without `exec`: there are variables before it, and several commands in a line.
+            let mut typed = Command::new("sh");
+            typed
+                .args(["-c", &line])
+                .current_dir(desk.folder.path())
+                .env_clear();
+            typed.envs(
+                shell
+                    .get_envs()
+                    .filter_map(|(key, value)| Some((key, value?))),
+            );
+            let mut running = Running::spawn(&line, &mut typed);
+            let watched = shows.first().map_or("", String::as_str);
+            if line.contains("config watch") {
+                assert!(!running.ends(&[watched]), "{}", running.heard);
+                break;
+            }
+            assert!(running.ends(&[]), "{}", running.heard);
+            if said(&running.heard, &shows) {
+                break;
+            }
+            let again = only_looks(&line) && began.elapsed() < PATIENCE;
+            assert!(
+                again,
+                "`{line}` shows\n{}\nand not\n{}",
+                running.heard,
+                shows.join("\n")
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+    let mut demo = demo.expect("the guide starts one");
+    demo.interrupt();
+    demo.ends(&[]);
+}

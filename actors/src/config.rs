@@ -34,6 +34,7 @@ use tokio::sync::oneshot;
 pub use self::library::SECRETS_DETAIL;
 pub use self::manager::contents;
 pub use self::reports::{Reports, Standing};
+use self::rollouts::Rollouts;
 pub use self::state::{Beside, ConfigArguments, ConfigState, ConfigView, Pending};
 use crate::config::ground::Ground;
 use crate::config::hooks::Services;
@@ -80,6 +81,8 @@ pub enum ConfigMessage {
     Noted(u64),
     /// From itself: which managed files are not what they should be.
     Drift(Vec<regatta_protocol::report::Drifted>),
+    /// From control and from tests: the rollouts, with all words that are here.
+    GetRollouts(oneshot::Sender<Rollouts>),
     /// From control: try again what was refused.
     Retry(Option<Name>),
     /// From control and from tests: reads what there is.
@@ -120,6 +123,15 @@ pub async fn look<T: Send + 'static>(
         let _ = answer.send(look(view));
     }));
     crate::acts::ask(actor, message, answered).await
+}
+
+/// The rollouts that are known, with all words that are here.
+///
+/// # Errors
+/// When the actor is gone.
+pub async fn rollouts(actor: &ActorRef<ConfigMessage>) -> Result<Rollouts, crate::acts::ActError> {
+    let (answer, answered) = oneshot::channel();
+    crate::acts::ask(actor, ConfigMessage::GetRollouts(answer), answered).await
 }
 
 /// Owns the machine. Spawn it without a name.

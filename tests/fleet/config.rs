@@ -50,6 +50,7 @@ pub fn put(select: &str, document: ConfigDocument) -> Put {
         select: Selector::parse(select).expect("a selector"),
         document: Some(document),
         secrets: BTreeMap::new(),
+        by: "a test".to_owned(),
         expect: None,
     }
 }

@@ -27,7 +27,7 @@ fn in_waves(document: ConfigDocument, waves: &[Wave]) -> ConfigDocument {
 /// The rollout of what holds, as a manager knows it.
 async fn rollout(fleet: &LiveFleet, manager: usize) -> Option<RolloutDocument> {
     let handles = fleet.nodes[manager].handles().await;
-    let rollouts = config::look(&handles.config, |view| view.rollouts.clone());
+    let rollouts = config::rollouts(&handles.config);
     let rollouts = rollouts.await.expect("the actor runs");
     fleet
         .look(manager, move |view| {
@@ -132,7 +132,7 @@ async fn a_change_that_devices_refuse_stops_at_the_first_and_aborting_takes_it_b
     comes_to(&fleet, 0, |state| *state == RolloutState::Running).await;
     let running = rollout(&fleet, 0).await.expect("it began");
     let handles = fleet.nodes[0].handles().await;
-    let rollouts = config::look(&handles.config, |view| view.rollouts.clone());
+    let rollouts = config::rollouts(&handles.config);
     let (rollouts, of) = (rollouts.await.expect("the actor runs"), running.clone());
     let aborted = fleet
         .look(0, move |view| {

@@ -37,6 +37,8 @@ pub struct Put {
     pub document: Option<ConfigDocument>,
     /// Secrets as they are to be, by their places; what is in [`ConfigDocument::secrets`] already is sealed.
     pub secrets: BTreeMap<KeyPath, String>,
+    /// Who writes it, as others are shown him; what is deleted says no more than that.
+    pub by: String,
     /// The version that is there, where the writer insists on it; zero for none.
     pub expect: Option<u32>,
 }
@@ -78,7 +80,11 @@ struct Sealed {
 fn seal(fleet: &FleetId, mut put: Put, prng: &mut Prng) -> Result<Sealed, ActError> {
     let mut key = None;
     let Some(document) = put.document.as_mut() else {
-        let body = None;
+        let words = ConfigDocument {
+            by: put.by.clone(),
+            ..ConfigDocument::default()
+        };
+        let body = Some(body_of(&words));
         return Ok(Sealed { put, body, key });
     };
     if !put.secrets.is_empty() {

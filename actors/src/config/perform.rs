@@ -106,6 +106,12 @@ impl ConfigState {
             ConfigMessage::ManagerHeard => self.run(Event::ManagerHeard).await,
             ConfigMessage::Noted(number) => self.run(Event::Reported(number)).await,
             ConfigMessage::Drift(drifted) => self.drifted(drifted).await,
+            ConfigMessage::GetRollouts(answer) => {
+                self.learn_all_rollouts().await?;
+                // Who no longer waits does not need to know.
+                let _ = answer.send(self.rollouts.clone());
+                Ok(())
+            }
             ConfigMessage::Retry(name) => self.run(Event::Retry(name)).await,
             ConfigMessage::Look(look) => {
                 look(&self.view());

@@ -159,12 +159,17 @@ fn going(view: &LedgerView<'_>) -> Going {
         rollouts: Vec::new(),
     };
     for (key, held_by) in catalog.documents() {
+        if key.kind == ROLLOUT {
+            let ids = std::iter::once(&held_by.winner).chain(&held_by.conflicts);
+            let held = ids.filter_map(|id| Some((*id, catalog.revision(id)?.body?)));
+            going.rollouts.extend(held);
+            continue;
+        }
         let winner = catalog.revision(&held_by.winner);
         let Some((held, body)) = winner.and_then(|held| Some((held, held.body?))) else {
             continue;
         };
         if key.kind == CONFIG && held.revision.staged && !held.revision.deletes {
-            going.rollouts.extend(heads(catalog, &held_by.winner));
             going.staged.push(staged(held_by.winner, held, body));
         }
     }
@@ -225,6 +230,25 @@ impl ConfigState {
         Ok(learned)
     }
 
+    /// Reads the words of every rollout that is held.
+    pub(super) async fn learn_all_rollouts(&mut self) -> Result<(), ActorProcessingErr> {
+        let going = self.look(going).await?;
+        self.learn_new_rollouts(going.rollouts).await
+    }
+
+    async fn learn_new_rollouts(
+        &mut self,
+        held: Vec<(RevisionId, BodyRef)>,
+    ) -> Result<(), ActorProcessingErr> {
+        let known = &mut self.rollouts.known;
+        // Of what was replaced nothing is kept.
+        known.retain(|id, _| held.iter().any(|(held, _)| held == id));
+        let missing = held.into_iter().filter(|(id, _)| !known.contains_key(id));
+        let missing = missing.collect();
+        self.learn_rollouts(missing).await?;
+        Ok(())
+    }
+
     /// Looks soon at what follows for the rollouts.
     pub(super) fn drive_soon(&mut self) {
         self.drive_at(GATHER_MS);
@@ -250,12 +274,7 @@ impl ConfigState {
         if going.staged.is_empty() {
             return Ok(());
         }
-        let known = &self.rollouts.known;
-        let missing = going
-            .rollouts
-            .into_iter()
-            .filter(|(id, _)| !known.contains_key(id));
-        self.learn_rollouts(missing.collect()).await?;
+        self.learn_new_rollouts(going.rollouts).await?;
         let now = self.driven.beside.clock.now();
         let listens = self.driving.begun.plus(LISTENS_MS);
         if now < listens {

@@ -57,8 +57,6 @@ pub struct Change {
     pub path: String,
     /// What it is to be; none where it is to go.
     pub file: Option<Rendered>,
-    /// Whether it has a secret in it.
-    pub secret: bool,
 }
 
 /// Reads the bytes of a body.
@@ -119,7 +117,7 @@ impl Attempts {
                 plan.0.push(Planned::gone(&change.path));
                 continue;
             };
-            let attributes = wanted(file, there, change.secret)?;
+            let attributes = wanted(file, there)?;
             let path = new.join(index.to_string());
             let bytes = match &file.content {
                 Content::Bytes(bytes) => bytes.to_vec(),
@@ -277,10 +275,10 @@ impl Planned {
 }
 
 /// What a file's owner and permissions are to be: what the document says, else what they are.
-fn wanted(file: &Rendered, there: Option<Attributes>, secret: bool) -> Result<Attributes, String> {
+fn wanted(file: &Rendered, there: Option<Attributes>) -> Result<Attributes, String> {
     let (spec, path) = (&file.spec, &file.spec.path);
     let own = Attributes {
-        mode: if secret { SECRET_MODE } else { MODE },
+        mode: MODE,
         uid: geteuid().as_raw(),
         gid: getegid().as_raw(),
     };
@@ -297,7 +295,9 @@ fn wanted(file: &Rendered, there: Option<Attributes>, secret: bool) -> Result<At
         attributes.gid =
             group.ok_or_else(|| format!("{path}: this device has no group called '{name}'"))?;
     }
-    attributes.mode = spec.mode.unwrap_or(attributes.mode);
+    // Where nobody says otherwise others do not read what has a secret in it, whoever read it before.
+    let narrow = if file.secret { SECRET_MODE } else { 0o7777 };
+    attributes.mode = spec.mode.unwrap_or(attributes.mode & narrow);
     Ok(attributes)
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use ractor::{ActorProcessingErr, ActorRef};
 use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::codec::{self, Name};
-use regatta_protocol::config::adoption::{Adoption, AdoptionState, Choice, Effect, Event, Wanted};
+use regatta_protocol::config::adoption::{
+    Adoption, AdoptionState, Change, Choice, Effect, Event, Wanted,
+};
 use regatta_protocol::config::selection::Denied;
 use regatta_protocol::crypto::seal::BoxSecret;
 use regatta_protocol::ident::{FleetId, Hash};
@@ -105,8 +107,6 @@ pub struct ConfigView<'a> {
     pub denied: &'a [Denied],
     /// What devices reported.
     pub reports: &'a Reports,
-    /// Changes that go out in waves.
-    pub rollouts: &'a Rollouts,
     /// Counted up when what holds on this device has changed.
     pub applied: watch::Receiver<u64>,
 }
@@ -139,6 +139,9 @@ pub(super) struct Shown {
 pub(super) struct Waiting {
     pub(super) pending: BTreeMap<Name, Pending>,
     pub(super) denied: Vec<Denied>,
+    /// What was wanted last: of what cannot be said yet this is wanted still, so that nothing that was
+    /// refused is tried again for want of a word.
+    pub(super) last: Choice,
 }
 
 /// A manager's part in rollouts.
@@ -248,6 +251,7 @@ impl ConfigState {
             tasks,
         };
         state.load_good().await?;
+        state.waiting.last = wanted_last(state.driven.machine.state());
         state.take(effects).await?;
         state.moved().await?;
         Ok(state)
@@ -284,7 +288,6 @@ impl ConfigState {
             pending: &self.waiting.pending,
             denied: &self.waiting.denied,
             reports: &self.reports,
-            rollouts: &self.rollouts,
             applied: self.driven.applied.subscribe(),
         }
     }
@@ -325,6 +328,7 @@ impl ConfigState {
         let choice = self.with_what_holds(&seen, ready, &waiting);
         let ended = seen.selection.ended;
         let ended = ended.into_iter().filter(|(_, by)| !waiting.contains(by));
+        self.waiting.last.clone_from(&choice);
         match Wanted::new(choice, ended.collect()) {
             Ok(wanted) => self.run(Event::Wanted(wanted)).await,
             Err(error) => {
@@ -337,7 +341,7 @@ impl ConfigState {
     /// Of what is not all here yet the revision that holds stays wanted, with all that stands in one entry
     /// with it.
     fn with_what_holds(&self, seen: &Seen, ready: Choice, waiting: &BTreeSet<Hash>) -> Choice {
-        let good = &self.driven.machine.state().good;
+        let good = &self.waiting.last;
         let mut choice = Choice::new();
         for selected in &seen.selection.take {
             let name = &selected.name;
@@ -376,6 +380,18 @@ impl ConfigState {
             .set(clock, at, myself, || ConfigMessage::Wake);
         Ok(())
     }
+}
+
+/// What was wanted when the node ended, as far as its state tells: what holds, and what was refused.
+fn wanted_last(state: &AdoptionState) -> Choice {
+    let mut last = state.target();
+    for (name, refusal) in &state.refused {
+        match refusal.change {
+            Change::Take(chosen) => last.insert(name.clone(), chosen),
+            Change::Leave { .. } => last.remove(name),
+        };
+    }
+    last
 }
 
 /// Tells the actor that something came, and not more often than it is worth a look.

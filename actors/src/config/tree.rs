@@ -78,6 +78,8 @@ pub struct Rendered {
     pub content: Content,
     /// The name that its bytes would have as a body.
     pub digest: Hash,
+    /// Whether a secret is in it, by whatever reference.
+    pub secret: bool,
 }
 
 /// A file that was rendered, and what it was made of.
@@ -157,7 +159,7 @@ impl Tree {
             for (index, spec) in loaded.document.files.iter().enumerate() {
                 let key = (loaded.name.clone(), index);
                 if !self.made.contains_key(&key) {
-                    let made = make(&self.resolver, loaded, spec)?;
+                    let made = make(&self.resolver, &self.shows, loaded, spec)?;
                     self.made.insert(key.clone(), made);
                 }
                 if let Some(made) = self.made.get(&key) {
@@ -169,7 +171,12 @@ impl Tree {
     }
 }
 
-fn make(resolver: &Resolver, loaded: &Loaded, spec: &FileSpec) -> Result<Made, String> {
+fn make(
+    resolver: &Resolver,
+    shows: &BTreeMap<Name, Arc<Loaded>>,
+    loaded: &Loaded,
+    spec: &FileSpec,
+) -> Result<Made, String> {
     let (content, digest, places) = match &spec.source {
         FileSource::Content { hash, bytes } => (Content::Body(*bytes), *hash, BTreeSet::new()),
         FileSource::Tree { from, format } => {
@@ -189,6 +196,8 @@ fn make(resolver: &Resolver, loaded: &Loaded, spec: &FileSpec) -> Result<Made, S
             (Content::Bytes(bytes.into()), digest, resolution.reads)
         }
     };
+    let mut secrets = shows.values().flat_map(|it| it.secrets.keys());
+    let secret = secrets.any(|secret| places.iter().any(|read| read.overlaps(secret)));
     Ok(Made {
         revision: loaded.chosen.revision,
         places,
@@ -197,6 +206,7 @@ fn make(resolver: &Resolver, loaded: &Loaded, spec: &FileSpec) -> Result<Made, S
             spec: spec.clone(),
             content,
             digest,
+            secret,
         },
     })
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use regatta_protocol::codec::Name;
 use regatta_protocol::config::adoption::{Hook, Staging, Work};
-use regatta_protocol::config::document::FileSource;
 
 use crate::config::staging::Change;
 use crate::config::tree::{Library, Loaded, Rendered, Tree};
@@ -33,7 +32,7 @@ pub fn find(
 ) -> Result<Found, String> {
     let changed = tree.show(&staging.target, library)?;
     let files = tree.files()?;
-    let changes = differing(tree, before, &files);
+    let changes = differing(before, &files);
     // Other documents show what a changed one sets: their hooks run where their files change.
     let mut concerned: BTreeSet<Name> = staging.changes.clone();
     concerned.extend(changes.iter().filter_map(|change| {
@@ -76,35 +75,24 @@ fn hooks_of(loaded: &Arc<Loaded>) -> impl Iterator<Item = Hook> + '_ {
     })
 }
 
-fn differing(tree: &Tree, before: &Files, files: &Files) -> Vec<Change> {
+fn differing(before: &Files, files: &Files) -> Vec<Change> {
     let gone = before.keys().filter(|path| !files.contains_key(*path));
     let gone = gone.map(|path| Change {
         path: path.clone(),
         file: None,
-        secret: false,
     });
     let put = files.iter().filter(|(path, file)| {
         before.get(*path).is_none_or(|was| {
             let attributes = |it: &Rendered| {
                 let spec = &it.spec;
-                (spec.mode, spec.owner.clone(), spec.group.clone())
+                (spec.mode, spec.owner.clone(), spec.group.clone(), it.secret)
             };
             was.digest != file.digest || attributes(was) != attributes(file)
         })
     });
     let put = put.map(|(path, file)| Change {
         path: path.clone(),
-        secret: shows_secrets(tree, file),
         file: Some(file.clone()),
     });
     gone.chain(put).collect()
-}
-
-/// Whether a file may have a secret in it: of those the permissions are narrow by default.
-fn shows_secrets(tree: &Tree, file: &Rendered) -> bool {
-    let FileSource::Tree { from, .. } = &file.spec.source else {
-        return false;
-    };
-    let mut documents = tree.documents().values();
-    documents.any(|loaded| loaded.secrets.keys().any(|path| path.overlaps(from)))
 }

@@ -9,7 +9,7 @@ use regatta_protocol::codec::Name;
 use super::console::{Console, Done, Failure};
 use super::output::{self, Format};
 use super::place::Place;
-use crate::control::api::LocalValue;
+use crate::control::api::{LocalValue, RetryAsk};
 use crate::exit::Exit;
 use crate::manifest::import::{self, Options};
 
@@ -48,6 +48,12 @@ enum What {
         /// The place, such as nav
         #[arg(value_name = "PATH")]
         path: String,
+    },
+    /// Have this node try again what it refused or took back
+    Retry {
+        /// One document; all of them where it is not said
+        #[arg(value_name = "CONFIG")]
+        name: Option<String>,
     },
     /// Make documents of a tree of folders by label and value, and print them
     Import {
@@ -112,6 +118,11 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
             Err(Failure::refused(
                 "the node ended, or is starting its actors again",
             ))
+        }
+        What::Retry { name } => {
+            let asked = place.client().retry(&RetryAsk { document: name }).await?;
+            console.say(&asked.what);
+            Ok(Exit::ALL)
         }
         What::Import { folder, name, root } => import(folder, name, root, console),
     }

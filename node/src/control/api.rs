@@ -13,10 +13,10 @@ mod status;
 
 pub use self::asks::{GrantAsk, InviteAsk, LabelAsk, RevokeAsk, SignedInviteText, StatementText};
 pub use self::config::{
-    Applied, ApplyAsk, BodyGiven, ConfigCounts, ConfigDetail, ConfigDevice, ConfigState,
+    Applied, ApplyAsk, Asked, BodyGiven, ConfigCounts, ConfigDetail, ConfigDevice, ConfigState,
     ConfigSummary, ConfigVersion, Conflict, DocumentChange, DriftedFile, Effective, Explanation,
-    LocalValue, Preview, RollbackAsk, RolloutAction, RolloutAsk, RolloutCounts, RolloutStatus,
-    Saying,
+    LocalValue, Preview, RetryAsk, RollbackAsk, RolloutAction, RolloutAsk, RolloutCounts,
+    RolloutStatus, Saying,
 };
 pub use self::devices::{
     Copied, Device, DeviceDetail, DeviceState, Enrolment, Heard, KeyPrint, Labels, Papers, Role,

@@ -128,6 +128,7 @@ impl Desk {
                 let mut document = config.document;
                 document.by.clone_from(&by);
                 puts.push(Put {
+                    by: by.clone(),
                     name: manifest.name,
                     select: config.select,
                     document: Some(document),
@@ -138,6 +139,7 @@ impl Desk {
         }
         for deleted in &ask.delete {
             puts.push(Put {
+                by: by.clone(),
                 name: name(deleted)?,
                 select: Selector::everything(),
                 document: None,
@@ -201,6 +203,7 @@ impl Desk {
         }
         words.by = self.writer(caller).await?;
         let put = Put {
+            by: words.by.clone(),
             name: name(document)?,
             select: old.select,
             document: Some(words),

@@ -16,13 +16,15 @@ pub fn configs(found: &[ConfigSummary], wide: bool) -> Table {
         whole("FAILED"),
         whole("OFFLINE"),
     ];
+    // Where something goes out in waves it is said how far.
+    let waves = wide || found.iter().any(|config| config.rollout.is_some());
+    columns.extend(waves.then(|| whole("ROLLOUT")));
     if wide {
         columns.extend([
             whole("PRIORITY"),
             whole("WRITTEN"),
             whole("BY"),
             whole("CONFLICTS"),
-            whole("ROLLOUT"),
         ]);
     }
     let mut table = Table::new(columns, "no configs");
@@ -47,13 +49,15 @@ pub fn configs(found: &[ConfigSummary], wide: bool) -> Table {
             count(counts.failed, "31"),
             count(counts.offline, "33"),
         ];
+        if waves {
+            row.push(words::or_dash(config.rollout.as_deref().unwrap_or_default()).into());
+        }
         if wide {
             row.extend([
                 config.priority.to_string().into(),
                 config.at.as_str().into(),
                 config.by.as_str().into(),
                 config.conflicts.to_string().into(),
-                words::or_dash(config.rollout.as_deref().unwrap_or_default()).into(),
             ]);
         }
         table.push(row);
@@ -97,6 +101,7 @@ pub fn targets(detail: &ConfigDetail) -> Table {
             ConfigState::Pending => ("pending", "33"),
             ConfigState::Failed => ("failed", "31"),
             ConfigState::Offline => ("offline", "33"),
+            ConfigState::Waiting => ("waiting", "90"),
         };
         let holds = device.holds.map(|version| version.to_string());
         table.push(vec![

@@ -87,6 +87,8 @@ pub struct ConfigCounts {
     pub failed: u32,
     /// Those that are not heard and have not applied it.
     pub offline: u32,
+    /// Those that it has not come to yet, or that it was taken back from: it goes out in waves.
+    pub waiting: u32,
 }
 
 /// A document.
@@ -124,6 +126,8 @@ pub enum ConfigState {
     Failed,
     /// It is not heard, and has not applied it.
     Offline,
+    /// Its wave has not come, or the rollout was aborted.
+    Waiting,
 }
 
 /// A device that a document is for.
@@ -324,4 +328,19 @@ pub struct RolloutAsk {
     /// Why, for others to read.
     #[serde(default)]
     pub why: Option<String>,
+}
+
+/// What a device is to try again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RetryAsk {
+    /// One document; all that were refused where it is not said.
+    #[serde(default)]
+    pub document: Option<String>,
+}
+
+/// What was asked of this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Asked {
+    /// In a few words.
+    pub what: String,
 }

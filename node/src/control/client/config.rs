@@ -4,8 +4,8 @@ use hyper::body::Bytes;
 
 use super::{Client, ClientError, encoded, of_device};
 use crate::control::api::{
-    Applied, ApplyAsk, BodyGiven, ConfigDetail, ConfigSummary, ConfigVersion, Conflict,
-    DriftedFile, Effective, Explanation, LocalValue, Preview, RollbackAsk, RolloutAsk,
+    Applied, ApplyAsk, Asked, BodyGiven, ConfigDetail, ConfigSummary, ConfigVersion, Conflict,
+    DriftedFile, Effective, Explanation, LocalValue, Preview, RetryAsk, RollbackAsk, RolloutAsk,
     RolloutStatus, Saved,
 };
 
@@ -95,6 +95,11 @@ impl Client {
     pub async fn local_value(&self, path: &str) -> Result<LocalValue, ClientError> {
         self.get(&format!("/v1/config?path={}", encoded(path)))
             .await
+    }
+
+    /// Has the node try again what it refused.
+    pub async fn retry(&self, ask: &RetryAsk) -> Result<Asked, ClientError> {
+        self.post("/v1/config/retry", ask).await
     }
 
     /// The same, handed on again whenever it changes.

@@ -234,6 +234,7 @@ impl Ask<'_> {
                 json(&desk.local_value(path).await?)
             }
             Call::WatchLocal => self.watch().await,
+            Call::Retry => json(&desk.retry(self.caller()?, self.body()?).await?),
             Call::Fleet => json(&desk.fleet().await?),
             Call::Doctor => json(&desk.doctor().await?),
             Call::Metrics => json(&desk.metrics().await?),

@@ -3,11 +3,11 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::control::api::{
-    Applied, ApplyAsk, BodyGiven, Check, ConfigDetail, ConfigSummary, ConfigVersion, Conflict,
-    Device, DeviceDetail, DriftedFile, Effective, Explanation, FleetInfo, GrantAsk, Granted,
-    Invite, InviteAsk, InviteGiven, LabelAsk, LocalValue, Manager, ManagerRequest, Metric,
-    PathReport, PongLine, Preview, RevokeAsk, RollbackAsk, RolloutAsk, RolloutStatus, Saved,
-    SignedInviteText, StatementText, Status,
+    Applied, ApplyAsk, Asked, BodyGiven, Check, ConfigDetail, ConfigSummary, ConfigVersion,
+    Conflict, Device, DeviceDetail, DriftedFile, Effective, Explanation, FleetInfo, GrantAsk,
+    Granted, Invite, InviteAsk, InviteGiven, LabelAsk, LocalValue, Manager, ManagerRequest, Metric,
+    PathReport, PongLine, Preview, RetryAsk, RevokeAsk, RollbackAsk, RolloutAsk, RolloutStatus,
+    Saved, SignedInviteText, StatementText, Status,
 };
 use regatta_protocol::trust::certificate::Capability;
 
@@ -47,6 +47,7 @@ pub enum Call {
     Explain,
     LocalValue,
     WatchLocal,
+    Retry,
     Fleet,
     Doctor,
     Metrics,
@@ -146,7 +147,7 @@ impl Route {
 }
 
 /// The table. What the root signed needs no capability here: its signature is what counts.
-pub const ROUTES: [Route; 38] = [
+pub const ROUTES: [Route; 39] = [
     get(
         Call::Status,
         "/v1/status",
@@ -382,6 +383,14 @@ pub const ROUTES: [Route; 38] = [
     )
     .needs(&[Capability::ConfigWrite])
     .query(&[("path", "the place")]),
+    post(
+        Call::Retry,
+        "/v1/config/retry",
+        "Has this node try again what it refused or took back",
+        Some(of::<RetryAsk>),
+        of::<Asked>,
+    )
+    .needs(&[Capability::ConfigWrite]),
     get(
         Call::WatchLocal,
         "/v1/config/watch",

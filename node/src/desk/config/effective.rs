@@ -17,11 +17,11 @@ use regatta_protocol::selector::{Labels, Selector};
 
 use super::versions::Version;
 use crate::control::api::{
-    ApplyAsk, Effective, Explanation, LocalValue, Preview, Problem, Saying, moment,
+    ApplyAsk, Asked, Effective, Explanation, LocalValue, Preview, Problem, RetryAsk, Saying, moment,
 };
 use crate::control::server::Caller;
 use crate::desk::names::names;
-use crate::desk::{Desk, problem};
+use crate::desk::{Desk, note, problem};
 
 /// A device's tree, and what it is made of.
 struct Made {
@@ -118,7 +118,7 @@ impl Desk {
 
     async fn make(&self, name: &str) -> Result<Made, Problem> {
         let asked = name.to_owned();
-        let rollouts = config::look(&self.handles()?.config, |view| view.rollouts.clone());
+        let rollouts = config::rollouts(&self.handles()?.config);
         let rollouts = rollouts.await.map_err(problem)?;
         let selected = acts::look(self.handles()?, move |view| {
             let (node, labels) = device(view, &asked)?;
@@ -274,6 +274,45 @@ impl Desk {
             path: at.to_owned(),
             value: value.as_ref().map(json),
         })
+    }
+
+    /// Has this node try again what it refused or took back.
+    ///
+    /// # Errors
+    /// See [`Desk`].
+    pub async fn retry(&self, caller: &Caller, ask: RetryAsk) -> Result<Asked, Problem> {
+        let name = ask.document.as_deref().map(super::name).transpose()?;
+        let asked = name.clone();
+        let found = config::look(&self.handles()?.config, move |view| {
+            let refused = &view.adoption.refused;
+            match &asked {
+                Some(name) => usize::from(refused.contains_key(name)),
+                None => refused.len(),
+            }
+        });
+        let found = found.await.map_err(problem)?;
+        let stuck = config::look(&self.handles()?.config, |view| {
+            let attempt = view.adoption.attempt.as_ref();
+            attempt.is_some_and(|attempt| attempt.stuck.is_some())
+        });
+        if found == 0 && !stuck.await.map_err(problem)? {
+            let what = match &name {
+                Some(name) => format!("config/{name} was not refused or taken back here"),
+                None => "nothing was refused or taken back here".to_owned(),
+            };
+            return Err(Problem::refused(what));
+        }
+        let what = match &name {
+            Some(name) => format!("config/{name} is tried again"),
+            None => format!("{found} refused documents are tried again"),
+        };
+        let gone = |_| problem(acts::ActError::Gone);
+        let config = &self.handles()?.config;
+        config
+            .cast(config::ConfigMessage::Retry(name))
+            .map_err(gone)?;
+        note(caller, &what);
+        Ok(Asked { what })
     }
 
     /// Counted up whenever what holds on this node has changed.

@@ -36,11 +36,11 @@ fn word(state: &RolloutState) -> (&'static str, Option<String>) {
 
 impl Desk {
     /// The rollout of a version, as it is in effect; none where it goes out at once, or has not begun.
-    async fn rollout_of(
+    pub(super) async fn rollout_of(
         &self,
         version: &Version,
     ) -> Result<Option<(RolloutDocument, Millis)>, Problem> {
-        let rollouts = config::look(&self.handles()?.config, |view| view.rollouts.clone());
+        let rollouts = config::rollouts(&self.handles()?.config);
         let (rollouts, id) = (rollouts.await.map_err(problem)?, version.id);
         let found = acts::look(self.handles()?, move |view| {
             let found = rollouts.of(view.replica.holdings().catalog(), &id);
@@ -156,7 +156,7 @@ impl Desk {
         found: RolloutDocument,
         by: String,
     ) -> Result<Option<RolloutDocument>, Problem> {
-        let rollouts = config::look(&self.handles()?.config, |view| view.rollouts.clone());
+        let rollouts = config::rollouts(&self.handles()?.config);
         let rollouts = rollouts.await.map_err(problem)?;
         let aborted = acts::look(self.handles()?, move |view| {
             rollouts.aborted(view.replica.holdings().catalog(), &found, &by)

@@ -12,7 +12,7 @@ use regatta_protocol::selector::Labels;
 use regatta_protocol::trust::certificate::Rank;
 use regatta_protocol::trust::roll::Roll;
 
-use super::versions::Version;
+use super::versions::{How, Version};
 use crate::control::api::{
     ConfigCounts, ConfigDetail, ConfigDevice, ConfigState, ConfigSummary, DriftedFile, Problem,
     moment,
@@ -35,24 +35,39 @@ type Devices = BTreeMap<NodeId, Known>;
 /// What devices reported of one document.
 type Reported = BTreeMap<NodeId, Standing>;
 
-fn state(version: &Version, standing: Option<&Standing>, heard: bool) -> ConfigState {
+fn state(
+    version: &Version,
+    standing: Option<&Standing>,
+    (heard, open): (bool, bool),
+) -> ConfigState {
     let of_this = |standing: &&Standing| standing.last.revision == Some(version.id);
+    let holds = standing.and_then(|it| it.holds);
+    if holds.is_some_and(|(revision, _)| revision == version.id) {
+        return ConfigState::Applied;
+    }
     match standing.filter(of_this).map(|it| it.last.verdict) {
-        Some(Verdict::Applied) => ConfigState::Applied,
         Some(Verdict::TakenBack | Verdict::Refused | Verdict::Stuck) => ConfigState::Failed,
+        _ if !open => ConfigState::Waiting,
         _ if heard => ConfigState::Pending,
         _ => ConfigState::Offline,
     }
 }
 
-fn targets(version: &Version, devices: &Devices, reported: &Reported) -> Vec<ConfigDevice> {
+/// `open`: whether the version has come to a device, where it goes out in waves.
+fn targets(
+    version: &Version,
+    devices: &Devices,
+    reported: &Reported,
+    open: impl Fn(&NodeId, &Labels) -> bool,
+) -> Vec<ConfigDevice> {
     let selected = devices
         .iter()
         .filter(|(_, it)| version.select.matches(&it.labels));
     let mut targets: Vec<ConfigDevice> = selected
         .map(|(node, known)| {
             let standing = reported.get(node);
-            let state = state(version, standing, known.heard);
+            let open = open(node, &known.labels);
+            let state = state(version, standing, (known.heard, open));
             let why = standing.filter(|_| state == ConfigState::Failed);
             ConfigDevice {
                 name: known.name.clone(),
@@ -80,6 +95,7 @@ fn counted(targets: &[ConfigDevice]) -> ConfigCounts {
         pending: count(ConfigState::Pending),
         failed: count(ConfigState::Failed),
         offline: count(ConfigState::Offline),
+        waiting: count(ConfigState::Waiting),
     }
 }
 
@@ -114,6 +130,28 @@ impl Desk {
             .collect())
     }
 
+    async fn targets(
+        &self,
+        version: &Version,
+        devices: &Devices,
+        reported: &Reported,
+    ) -> Result<Vec<ConfigDevice>, Problem> {
+        let staged = version.how == How::InWaves;
+        let rollout = match staged {
+            true => self.rollout_of(version).await?,
+            false => None,
+        };
+        Ok(targets(
+            version,
+            devices,
+            reported,
+            |node, labels| match &rollout {
+                Some((rollout, _)) => rollout.is_open(node, labels),
+                None => !staged,
+            },
+        ))
+    }
+
     async fn reported(&self, version: &Version, devices: &Devices) -> Result<Reported, Problem> {
         let (name, nodes) = (version.name.clone(), devices.keys().copied());
         let nodes: Vec<NodeId> = nodes.collect();
@@ -134,7 +172,7 @@ impl Desk {
             let held = documents.filter_map(|(_, heads)| {
                 let held = catalog.revision(&heads.winner)?;
                 let version = Version::of(view, &names, &heads.winner, held);
-                (!version.deletes).then_some((version, heads.conflicts.len()))
+                (version.how != How::Deletes).then_some((version, heads.conflicts.len()))
             });
             held.collect()
         });
@@ -174,7 +212,7 @@ impl Desk {
         let mut summaries = Vec::new();
         for (version, conflicts) in self.holding().await? {
             let reported = self.reported(&version, &devices).await?;
-            let targets = targets(&version, &devices, &reported);
+            let targets = self.targets(&version, &devices, &reported).await?;
             summaries.push(self.summary(&version, conflicts, &targets).await?);
         }
         Ok(summaries)
@@ -194,7 +232,7 @@ impl Desk {
         })?;
         let devices = self.known().await?;
         let reported = self.reported(&version, &devices).await?;
-        let targets = targets(&version, &devices, &reported);
+        let targets = self.targets(&version, &devices, &reported).await?;
         let words = self.words(&version).await?;
         Ok(ConfigDetail {
             summary: self.summary(&version, conflicts, &targets).await?,

@@ -24,11 +24,19 @@ pub(super) struct Version {
     pub(super) entry: Hash,
     pub(super) version: u32,
     pub(super) select: Selector,
-    pub(super) deletes: bool,
+    pub(super) how: How,
     pub(super) body: Option<BodyRef>,
     pub(super) at: Millis,
     pub(super) manager: String,
     pub(super) standing: Standing,
+}
+
+/// What a version does, and how it goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    AtOnce,
+    InWaves,
+    Deletes,
 }
 
 /// What became of a version.
@@ -55,7 +63,11 @@ impl Version {
             entry: held.entry,
             version: held.revision.version,
             select: held.revision.select.clone(),
-            deletes: held.revision.deletes,
+            how: match &held.revision {
+                it if it.deletes => How::Deletes,
+                it if it.staged => How::InWaves,
+                _ => How::AtOnce,
+            },
             body: held.body,
             at: held.stamp.wall,
             manager: name_of(names, &held.place.ledger.author),
@@ -70,7 +82,7 @@ impl Version {
     fn state(&self) -> &'static str {
         match self.standing {
             Standing::Lost => "lost",
-            _ if self.deletes => "deletes",
+            _ if self.how == How::Deletes => "deletes",
             Standing::Holds => "holds",
             Standing::Replaced => "replaced",
         }
@@ -163,7 +175,7 @@ impl Desk {
                 .unwrap_or(first),
             _ => first,
         };
-        match version.deletes {
+        match version.how == How::Deletes {
             true => Err(Problem::refused(format!(
                 "version {number} of config/{document} is its deletion: `regatta delete config \
                  {document}`"
