@@ -38,6 +38,8 @@ mod rolls;
 mod roots;
 #[path = "fold/scenarios.rs"]
 mod scenarios;
+#[path = "fold/selections.rs"]
+mod selections;
 #[path = "fold/standing.rs"]
 mod standing;
 #[path = "fold/state.rs"]

@@ -199,7 +199,7 @@ impl Fixture {
 
     /// A manager's certificate, all capabilities, valid over these days; gives its hand too.
     pub fn manager(&self, number: u8, days: (u64, u64)) -> (Hand, Statement) {
-        self.manager_with(number, cheap(number), days)
+        self.manager_with(number, cheap(number), days, every_grant())
     }
 
     pub fn manager_with(
@@ -207,6 +207,7 @@ impl Fixture {
         number: u8,
         key: Arc<dyn Sign>,
         days: (u64, u64),
+        grants: Vec<Grant>,
     ) -> (Hand, Statement) {
         let certificate = Certificate {
             issuer: Issuer::Root(self.root.number),
@@ -218,7 +219,7 @@ impl Fixture {
                 seal: BoxKey(Hash([number; 32])),
             },
             labels: Labels::none(),
-            grants: every_grant(),
+            grants,
             window: Window {
                 from: day(days.0),
                 to: day(days.1),
@@ -253,17 +254,9 @@ impl Fixture {
 
 pub fn every_grant() -> Vec<Grant> {
     use Capability as C;
-    [
-        C::ConfigWrite,
-        C::Stop,
-        C::DeviceEnrol,
-        C::Delegate,
-        C::Time,
-        C::Hold,
-        C::ExecRun,
-    ]
-    .map(Grant::everywhere)
-    .to_vec()
+    let most = [C::ConfigWrite, C::Stop, C::DeviceEnrol, C::Delegate];
+    let all = most.into_iter().chain([C::Time, C::Hold, C::ExecRun]);
+    all.map(Grant::everywhere).collect()
 }
 
 /// The name by which a later root keeps a statement.

@@ -16,7 +16,7 @@ use regatta_protocol::trust::invite::token::Token;
 use regatta_protocol::trust::invite::{InviteTerms, SignedInvite};
 use regatta_protocol::trust::statement::Statement;
 
-use crate::fixture::{Fixture, Hand, day, deliver, name};
+use crate::fixture::{Fixture, Hand, day, deliver, every_grant, name};
 
 pub fn key(number: u8) -> Arc<SecretKey> {
     Arc::new(SecretKey::from_bytes(&[number; 32]))
@@ -35,8 +35,8 @@ pub struct Harbour {
 pub fn harbour() -> Harbour {
     let fixture = Fixture::with(Arc::new(Ed25519), vec![key(200)], 1, vec![key(201)]);
     let keys = [key(1), key(2)];
-    let (mut m1, first) = fixture.manager_with(1, keys[0].clone(), (0, 365));
-    let (m2, second) = fixture.manager_with(2, keys[1].clone(), (0, 365));
+    let (mut m1, first) = fixture.manager_with(1, keys[0].clone(), (0, 365), every_grant());
+    let (m2, second) = fixture.manager_with(2, keys[1].clone(), (0, 365), every_grant());
     let statements = vec![first, second];
     let entries = statements
         .iter()

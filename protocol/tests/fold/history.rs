@@ -13,7 +13,9 @@ use regatta_protocol::trust::statement::Statement;
 use regatta_protocol::trust::verdict::{Ruling, Subject, VerdictId};
 
 use crate::enrolling::{enrolment, terms_for};
-use crate::fixture::{Fixture, Hand, cheap, day, device, good, name, revision, stopped, verdict};
+use crate::fixture::{
+    Fixture, Hand, cheap, day, device, every_grant, good, name, revision, stopped, verdict,
+};
 use crate::harbour::device_certificate;
 
 const OSAKA: [(&str, &str); 1] = [("site", "osaka")];
@@ -191,7 +193,9 @@ impl Script {
         self.entries.push(entry);
         let number = 1 + self.prng.below(4) as u8;
         let key = cheap(number + 10 * self.prng.below(2) as u8);
-        let (mut hand, statement) = self.fixture.manager_with(number, key, (0, 365));
+        let (mut hand, statement) = self
+            .fixture
+            .manager_with(number, key, (0, 365), every_grant());
         if let Some(old) = self.hands.iter().find(|old| old.node == hand.node) {
             hand.heads = old.heads.clone();
         }

@@ -11,7 +11,8 @@ use regatta_protocol::trust::root::{RootDocument, RootError, SignedRoot};
 use regatta_protocol::trust::statement::Statement;
 
 use crate::fixture::{
-    Cheap, Fixture, cheap, day, deliver, device, name, revision, set, signatures, stopped,
+    Cheap, Fixture, cheap, day, deliver, device, every_grant, name, revision, set, signatures,
+    stopped,
 };
 use crate::scenarios::{counts, fleet, winner};
 use crate::state::{after, all_orders_agree};
@@ -219,7 +220,7 @@ fn forged_statements_are_refused_and_take_no_memory() {
 fn real_signatures_hold_and_forged_ones_do_not() {
     let key = |number: u8| -> Arc<dyn Sign> { Arc::new(SecretKey::from_bytes(&[number; 32])) };
     let fixture = Fixture::with(Arc::new(Ed25519), vec![key(200)], 1, vec![key(201)]);
-    let (mut m1, certificate) = fixture.manager_with(1, key(1), (0, 365));
+    let (mut m1, certificate) = fixture.manager_with(1, key(1), (0, 365), every_grant());
     let mut holdings = fixture.holdings();
     let carried = m1.carry(&certificate, day(0));
     deliver(&mut holdings, [&carried]);

@@ -7,7 +7,7 @@ use regatta_protocol::machine::Millis;
 use regatta_protocol::trust::verdict::{Ruling, Subject};
 
 use crate::fixture::{
-    Fixture, Hand, cheap, day, deliver, device, good, name, revision, stopped, verdict,
+    Fixture, Hand, cheap, day, deliver, device, every_grant, good, name, revision, stopped, verdict,
 };
 use crate::state::{after, all_orders_agree};
 
@@ -359,7 +359,7 @@ fn a_rotated_key_goes_on_beside_the_thiefs_old_one() {
     let (fixture, [mut m1, _, _, m4], mut entries) = fleet();
     let mut old = m4;
     let kept = old.revise("hull", &[], day(2));
-    let (mut new, statement) = fixture.manager_with(4, cheap(44), (3, 365));
+    let (mut new, statement) = fixture.manager_with(4, cheap(44), (3, 365), every_grant());
     let order = fixture.order(&stopped(old.subject(), old.seen(&[LedgerKind::Fleet])));
     new.heads = old.heads.clone();
     new.restart(5);
