@@ -17,10 +17,14 @@ const ROUNDS: u32 = 60;
 /// From where the moments are drawn, where somebody wants others than these.
 const SEED_VARIABLE: &str = "REGATTA_ADOPTION_SEED";
 const SEED: u64 = 11;
-/// The agent lives at most that long from when a change is acknowledged: longer than it takes one on.
-const LIVES_MS_MAX: u64 = 400;
-/// The same from when it is started.
-const RISES_MS_MAX: u64 = 500;
+/// The agent lives at most so many microseconds from when a change is acknowledged,
+const ACKNOWLEDGED_US_MAX: u64 = 100_000;
+/// from when it is seen to take it on: it makes the files within the first few of them,
+const BEGUN_US_MAX: [u64; 2] = [5_000, 60_000];
+/// and from when it was started.
+const STARTED_US_MAX: u64 = 400_000;
+/// How long it is looked for an attempt that may be over already.
+const LOOK: Duration = Duration::from_millis(300);
 /// A change has come to rest within that time.
 const RESTS: Duration = Duration::from_secs(60);
 
@@ -30,6 +34,8 @@ struct Site {
     draw: Draw,
     /// The version that holds.
     good: u64,
+    /// How often it was killed at which step.
+    steps: [u32; 4],
     // The last one to go.
     folder: tempfile::TempDir,
 }
@@ -65,6 +71,7 @@ impl Site {
             agent,
             draw: Draw(seed),
             good: 0,
+            steps: [0; 4],
             folder,
         }
     }
@@ -83,7 +90,7 @@ impl Site {
             }
         };
         let log = format!(
-            "cat {} >> {}",
+            "cat {} >> {}; sleep 0.02",
             self.path("opt/nav/params.yaml").display(),
             self.path("hooks.log").display()
         );
@@ -146,20 +153,32 @@ impl Site {
         target
     }
 
-    fn round(&mut self, version: u64) -> usize {
-        let bad = self.good > 0 && self.draw.below(3) == 0;
-        let lives = Duration::from_millis(self.draw.below(LIVES_MS_MAX));
-        self.apply(version, bad);
+    /// Lets the agent live for a while, and kills it; how far it was.
+    fn kill(&mut self, limit_us: u64, version: u64) {
         // The moment is the fault: nothing is waited for.
-        sleep(lives);
+        sleep(Duration::from_micros(self.draw.below(limit_us)));
         self.agent.kill();
         self.whole(version);
         let step = self.step();
+        self.steps[step] += 1;
+    }
+
+    fn round(&mut self, version: u64) {
+        let bad = self.good > 0 && self.draw.below(3) == 0;
+        self.apply(version, bad);
+        if self.draw.below(3) == 0 {
+            self.kill(ACKNOWLEDGED_US_MAX, version);
+        } else {
+            let began = Instant::now();
+            while self.step() == 0 && began.elapsed() < LOOK {
+                sleep(Duration::from_micros(200));
+            }
+            let limit = BEGUN_US_MAX[usize::from(self.draw.below(2) == 0)];
+            self.kill(limit, version);
+        }
         while self.draw.below(2) == 0 {
             self.agent.begin();
-            sleep(Duration::from_millis(self.draw.below(RISES_MS_MAX)));
-            self.agent.kill();
-            self.whole(version);
+            self.kill(STARTED_US_MAX, version);
         }
         self.agent.up();
         let target = self.at_rest(version);
@@ -180,7 +199,6 @@ impl Site {
         let read = |name: &str| fs::read(self.path("opt/nav").join(name)).expect("there");
         assert_eq!(read("params.yaml"), params(self.good));
         assert_eq!(read("map.bin"), map(self.good));
-        step
     }
 }
 
@@ -195,14 +213,14 @@ fn an_agent_killed_at_any_moment_of_adoption_has_files_of_one_version_the_one_it
     let seed = asked(SEED_VARIABLE).unwrap_or(SEED);
     let began = Instant::now();
     let mut site = Site::found(seed);
-    let mut steps = [0; 4];
     for version in 1..=rounds {
-        let step = site.round(version);
-        steps[step] += 1;
+        site.round(version);
     }
+    let steps = site.steps;
     say(&format!(
-        "chaos: {rounds} changes under SIGKILL, seed {seed}: {} before or after it, {} while its files were made, \
-         {} once they were, {} from the first write on; {} s",
+        "chaos: {rounds} changes, seed {seed}, {} times SIGKILL: {} before or after, {} while files were made, {} \
+         once they were, {} from the first write on; {} s",
+        steps.iter().sum::<u32>(),
         steps[0],
         steps[1],
         steps[2],

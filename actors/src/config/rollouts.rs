@@ -106,7 +106,8 @@ impl Rollouts {
         }
     }
 
-    pub(super) fn take(&mut self, id: RevisionId, document: RolloutDocument) {
+    /// The words of one have been read.
+    pub fn take(&mut self, id: RevisionId, document: RolloutDocument) {
         self.known.insert(id, document);
     }
 }

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use regatta_actors::acts;
 use regatta_actors::acts::config::{keep_body, labels_of};
+use regatta_actors::bodies::kept;
 use regatta_actors::config;
-use regatta_actors::config::rollouts::draft_of;
+use regatta_actors::config::rollouts::{Rollouts, draft_of};
+use regatta_protocol::catalog::RevisionId;
+use regatta_protocol::codec;
 use regatta_protocol::config::outcome::Verdict;
 use regatta_protocol::config::rollout::{
     DeviceFacts, Found, RolloutDocument, RolloutState, Summary, advance,
 };
+use regatta_protocol::ledger::entry::BodyRef;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::membership::presence::PresenceState;
 use regatta_protocol::trust::certificate::Rank;
@@ -18,6 +22,7 @@ use regatta_protocol::trust::roll::Roll;
 use super::versions::Version;
 use crate::control::api::{Problem, RolloutAction, RolloutAsk, RolloutStatus, Saved, moment};
 use crate::control::server::Caller;
+use crate::desk::devices::only_managers;
 use crate::desk::{Desk, note, problem, saved};
 
 fn word(state: &RolloutState) -> (&'static str, Option<String>) {
@@ -39,16 +44,36 @@ impl Desk {
         version: &Version,
     ) -> Result<Option<(RolloutDocument, Millis)>, Problem> {
         let rollouts = config::look(&self.handles()?.config, |view| view.rollouts.clone());
-        let (rollouts, id) = (rollouts.await.map_err(problem)?, version.id);
-        let found = acts::look(self.handles()?, move |view| {
-            let found = rollouts.of(view.replica.holdings().catalog(), &id);
-            (found, view.replica.reference(view.now))
-        });
-        let (found, now) = found.await.map_err(problem)?;
+        let mut rollouts = rollouts.await.map_err(problem)?;
+        let (mut found, mut now) = self.find_rollout(&rollouts, version).await?;
+        if let Err(missing) = &found {
+            // Words that are here, and were not looked at yet.
+            for (id, body) in missing.clone() {
+                let read = self.handles()?.store.read(move |reader| kept::body(reader, &body.hash));
+                let read = read.await.map_err(|error| Problem::not_ready(error.to_string()))?;
+                if let Some(Ok(words)) = read.map(|bytes| codec::decode::<RolloutDocument>(&bytes)) {
+                    rollouts.take(id, words);
+                }
+            }
+            (found, now) = self.find_rollout(&rollouts, version).await?;
+        }
         let found = found.map_err(|_| {
             Problem::not_ready("the words of this rollout have not come to this manager yet")
         })?;
         Ok(found.map(|found| (found, now)))
+    }
+
+    async fn find_rollout(
+        &self,
+        rollouts: &Rollouts,
+        version: &Version,
+    ) -> Result<(Result<Option<RolloutDocument>, Vec<(RevisionId, BodyRef)>>, Millis), Problem> {
+        let (rollouts, id) = (rollouts.clone(), version.id);
+        let found = acts::look(self.handles()?, move |view| {
+            let found = rollouts.of(view.replica.holdings().catalog(), &id);
+            (found, view.replica.reference(view.now))
+        });
+        found.await.map_err(problem)
     }
 
     /// In a few words, for lists.
@@ -64,15 +89,16 @@ impl Desk {
     async fn facts(&self, version: &Version, now: Millis) -> Result<Vec<DeviceFacts>, Problem> {
         let select = version.select.clone();
         let devices = acts::look(self.handles()?, move |view| {
+            only_managers(view)?;
             let devices = Roll::of(view.replica.holdings()).devices();
             let live = devices
                 .iter()
                 .filter(|it| it.is_live() && it.rank() == Rank::Device);
             let labelled = live.map(|it| (it.node, labels_of(it)));
             let selected = labelled.filter(|(_, labels)| select.matches(labels));
-            selected.collect::<BTreeMap<_, _>>()
+            Ok(selected.collect::<BTreeMap<_, _>>())
         });
-        let devices = devices.await.map_err(problem)?;
+        let devices = devices.await.map_err(problem)??;
         let nodes: Vec<_> = devices.keys().copied().collect();
         let seen = acts::look_around(self.handles()?, move |view| {
             let seen = nodes.iter().map(|node| view.machine.state_of(*node, view.now));

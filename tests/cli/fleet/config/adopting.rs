@@ -4,9 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-use regatta_node::exit::Exit;
-
-use super::super::super::{code, fails};
+use super::super::super::{code, text};
 use super::{Site, config, files_below, nav, params};
 
 const PARAMS: &str = "/opt/nav/params.yaml";
@@ -161,13 +159,24 @@ fn a_large_file(site: &Site) {
     site.applies(&manifest.replace("name: map", "name: copy"));
     site.until_is("copy", "amr-01", "applied");
     assert!(fs::read(site.disk("amr-01", "/opt/nav/copy.pgm")).is_ok_and(|found| found == bytes));
-    let unknown = format!(
-        "select: role=amr\nfiles: [{{path: /opt/x, content: {{hash: {}, bytes: 5}}}}]",
-        "ab".repeat(32)
+}
+
+/// Devices would wait for it for ever, and nobody would know for what.
+#[test]
+fn a_content_that_the_fleet_does_not_have_is_refused_and_not_waited_for() {
+    let site = Site::with(&[]);
+    let hash = "ab".repeat(32);
+    let content = format!("{{hash: \"{hash}\", bytes: 5}}");
+    let document = config("none", &format!("select: role=amr\nfiles: [{{path: /opt/x, content: {content}}}]"));
+    let refused = site.tries(&document, &[]);
+    let said = text(&refused.stderr);
+    let why = format!(
+        "regatta: config/none: /opt/x: this manager has no content {hash} of 5 bytes; apply the file itself, or \
+         do it on a manager that has it\n"
     );
-    let refused = site.tries(&config("none", &unknown), &[]);
-    assert_ne!(code(&refused), Some(0), "nobody has such a file");
-    fails(&refused, Exit::ALL_FAILED, "abab");
+    assert!(said.ends_with(&why), "{said}");
+    assert_eq!(code(&refused), Some(2));
+    assert_eq!(site.fleet.json("m1", &["get", "configs"]), serde_json::json!([]));
 }
 
 #[test]

@@ -213,7 +213,7 @@ fn wrong_documents_are_refused_with_their_place_and_nothing_of_the_others_is_wri
     fs::write(folder.join("a.yaml"), nav(5, "")).expect("written");
     fs::write(folder.join("b.yaml"), "kind: [").expect("written");
     let refused = site.fleet.run("m1", &["apply", "-f", "fleet"]);
-    fails(&refused, Exit::USAGE, "b.yaml:1:8: no YAML: unclosed bracket '['");
+    fails(&refused, Exit::USAGE, "b.yaml:1:7: no YAML: unclosed bracket '['");
     let nowhere = site.fleet.run("m1", &["apply", "-f", "nowhere.yaml"]);
     fails(&nowhere, Exit::USAGE, "nowhere.yaml");
     // Longer than a file may be: said before anything is sent.
@@ -235,7 +235,7 @@ fn an_agent_and_a_node_that_does_not_run_say_so() {
     for command in [
         &["apply", "-f", "nav.yaml"] as &[&str],
         &["get", "configs"],
-        &["rollback", "config", "nav", "--to", "1"],
+        &["get", "drift"],
     ] {
         let refused = site.fleet.run("amr-01", command);
         let said = text(&refused.stderr);
