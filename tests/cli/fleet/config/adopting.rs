@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::super::super::{code, text};
@@ -90,13 +91,8 @@ fn frozen(site: &Site, signal: &str) {
 
 /// A change that cuts the device off goes back by itself, and that is told once somebody listens again.
 fn no_manager_is_heard(site: &Site) {
-    let (begun, go) = (site.fleet.path("begun"), site.fleet.path("go"));
-    let script = format!(
-        "touch {}; while ! test -e {}; do sleep 0.05; done",
-        begun.display(),
-        go.display()
-    );
-    let hooks = format!("onChange: [{{exec: [sh, -c, '{script}']}}]\nconfirm: 2s");
+    let (hook, [begun, go]) = held_up(site);
+    let hooks = format!("{hook}\nconfirm: 2s");
     site.applies(&nav(6, &hooks));
     site.fleet.until("its hook runs", |_| begun.exists());
     assert_eq!(site.file("amr-01", PARAMS), params(6));
@@ -159,6 +155,55 @@ fn a_large_file(site: &Site) {
     site.applies(&manifest.replace("name: map", "name: copy"));
     site.until_is("copy", "amr-01", "applied");
     assert!(fs::read(site.disk("amr-01", "/opt/nav/copy.pgm")).is_ok_and(|found| found == bytes));
+}
+
+/// A hook that is busy until a file is there, and the file that says that it began.
+fn held_up(site: &Site) -> (String, [PathBuf; 2]) {
+    let [begun, go] = ["begun", "go"].map(|name| site.fleet.path(name));
+    let script = format!(
+        "touch {}; while ! test -e {}; do sleep 0.05; done",
+        begun.display(),
+        go.display()
+    );
+    (format!("onChange: [{{exec: [sh, -c, '{script}']}}]"), [begun, go])
+}
+
+/// What came meanwhile is tried next, with all of its words.
+#[test]
+fn a_document_that_comes_while_another_is_tried_is_not_forgotten() {
+    let site = Site::with(&[("amr-01", &["role=amr"])]);
+    let (hook, [begun, go]) = held_up(&site);
+    site.applies(&nav(1, &hook));
+    site.fleet.until("its hook runs", |_| begun.exists());
+    site.applies(&config("next", "select: role=amr\nfiles: [{path: /opt/next, content: {inline: next}}]"));
+    site.fleet.until("the next one is there", |fleet| {
+        let status = |node: &str| fleet.json(node, &["status"])["ledgers"]["digest"].take();
+        status("m1") == status("amr-01")
+    });
+    fs::write(go, "").expect("written");
+    site.until_is("nav", "amr-01", "applied");
+    site.until_is("next", "amr-01", "applied");
+    assert_eq!(site.file("amr-01", "/opt/next"), "next");
+}
+
+/// Its unfinished copy has a name too, and what cannot be removed again holds up everything else.
+#[test]
+fn a_name_as_long_as_disks_take_holds_up_nothing() {
+    let site = Site::with(&[("amr-01", &["role=amr"])]);
+    let (longest, longer) = ("n".repeat(255), "n".repeat(256));
+    for (name, long) in [("longest", &longest), ("longer", &longer)] {
+        let spec = format!("select: role=amr\nfiles: [{{path: /opt/{long}, content: {{inline: a}}}}]");
+        site.applies(&config(name, &spec));
+    }
+    site.until_is("longest", "amr-01", "applied");
+    let why = site.fault("longer", "amr-01");
+    assert!(why.starts_with("staging: /opt/nnn"), "{why}");
+    site.applies(&nav(1, ""));
+    site.until_is("nav", "amr-01", "applied");
+    site.fleet.does("m1", &["delete", "config", "longest"]);
+    let path = site.disk("amr-01", "/opt").join(longest);
+    site.fleet.until("it is gone", |_| !path.exists());
+    is_tidy(&site);
 }
 
 /// Devices would wait for it for ever, and nobody would know for what.
