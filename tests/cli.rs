@@ -141,7 +141,7 @@ fn output_that_cannot_be_written_is_a_failure() {
 fn a_usage_error_is_one_even_when_nobody_can_read_it() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
-    let output = regatta().arg("frobnicate").stderr(writer).output();
+    let output = regatta().arg("zzzz").stderr(writer).output();
     let output = output.expect("the binary starts");
     assert_eq!(code(&output), Some(i32::from(Exit::USAGE.code())));
 }

@@ -32,5 +32,7 @@ mod losses;
 mod managers;
 #[path = "fleet/partitions.rs"]
 mod partitions;
+#[path = "fleet/rollouts.rs"]
+mod rollouts;
 #[path = "fleet/strangers.rs"]
 mod strangers;

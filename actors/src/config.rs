@@ -5,9 +5,10 @@
 //! `config::adoption`'s, what they make of it `config::resolve`'s. Here bodies are fetched, files written
 //! and commands run, in the order in which the machine asks for them.
 
+mod documents;
+mod drift;
 pub mod ground;
 pub mod hooks;
-mod drift;
 mod library;
 mod manager;
 mod perform;
@@ -20,6 +21,7 @@ mod state;
 pub mod tree;
 pub mod users;
 mod work;
+mod wraps;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -86,6 +88,8 @@ pub enum ConfigMessage {
     Drive,
     /// From itself: a word on a rollout is written, or is not.
     RolloutWritten,
+    /// From itself: keys of secrets were handed out, or were not.
+    KeysHandedOut,
     /// From its timer: the machine's time has come.
     Wake,
     /// From its timer, every half a minute.

@@ -1,5 +1,7 @@
 //! The actors of one node, in the order in which they need each other, and what they are handed.
 
+mod starting;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,18 +14,19 @@ use regatta_protocol::prng::Prng;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
-use crate::bodies::{BodiesActor, BodiesArguments, BodiesMessage};
+use crate::bodies::BodiesMessage;
 use crate::clock::{Clock, ReferenceClock};
-use crate::config::{self, ConfigActor, ConfigArguments, ConfigMessage, ConfigPlan};
+use crate::config::{ConfigMessage, ConfigPlan};
 use crate::control::{ControlActor, ControlArguments, ControlMessage, Service};
+use crate::crew::starting::Starting;
 use crate::identity::{NodeIdentity, Papers};
-use crate::ledger::{LedgerActor, LedgerArguments, LedgerMessage, Tidings, current_papers};
-use crate::membership::{Beside, MembershipActor, MembershipArguments, MembershipMessage, Met};
+use crate::ledger::{LedgerMessage, current_papers};
+use crate::membership::{MembershipMessage, Met};
 use crate::network::{
     NetworkActor, NetworkArguments, NetworkLimits, NetworkMessage, NetworkSettings,
     NetworkTransport,
 };
-use crate::pulled::{PulledActor, PulledArguments, PulledMessage};
+use crate::pulled::PulledMessage;
 use crate::store::disk::Disk;
 use crate::store::index::OpenedIndex;
 use crate::store::{Opened, Sizes, Store, StoreError, StoreMessage};
@@ -199,96 +202,19 @@ async fn start(
     let papers = current_papers(&plan.identity, &store).await?;
     let (events, told) = mpsc::channel(EVENTS_MAX);
     let arguments = network(plan, &papers, &mut prng, events);
-    let (network, _) =
-        Actor::spawn_linked(None, NetworkActor, arguments, supervisor.clone()).await?;
-    let reference = ReferenceClock::new(&plan.clock);
-    let (switchboard, standings) = mpsc::unbounded_channel();
-    let (papers_told, papers_heard) = watch::channel(papers.clone());
-    let stored = watch::Sender::new(0);
-    let stored_news = stored.subscribe();
-    let tidings = Tidings {
-        papers: papers_told,
-        stored,
-    };
-    let arguments = LedgerArguments {
-        identity: Arc::clone(&plan.identity),
-        tidings,
-        store: store.clone(),
-        lost,
-        network: network.clone(),
-        clock: plan.clock.clone(),
-        reference: reference.clone(),
-        switchboard,
-        prng: prng.branch(),
-    };
-    let (ledger, _) = Actor::spawn_linked(None, LedgerActor, arguments, supervisor.clone()).await?;
-    let bodies_came = watch::Sender::new(0);
-    let entries = stored_news;
-    let arguments = BodiesArguments {
-        fleet: plan.identity.fleet,
-        papers: papers_heard.clone(),
-        store: store.clone(),
-        ledger: ledger.clone(),
-        network: network.clone(),
-        clock: plan.clock.clone(),
-        reference: reference.clone(),
-        news: bodies_came.clone(),
-        prng: prng.branch(),
-    };
-    let (bodies, _) = Actor::spawn_linked(None, BodiesActor, arguments, supervisor.clone()).await?;
-    let (reported, reports) = mpsc::unbounded_channel();
-    let arguments = PulledArguments {
-        fleet: plan.identity.fleet,
-        papers: papers_heard.clone(),
-        store: store.clone(),
-        network: network.clone(),
-        clock: plan.clock.clone(),
-        reference: reference.clone(),
-        reported,
-        prng: prng.branch(),
-    };
-    let (pulled, _) = Actor::spawn_linked(None, PulledActor, arguments, supervisor.clone()).await?;
-    let arguments = MembershipArguments {
-        fleet: plan.identity.fleet,
-        papers,
-        profile: (plan.reach.profile, plan.reach.keep_alive_ms),
-        external: plan.reach.settings.external.clone(),
-        met: (plan.told.clone(), plan.met.clone()),
-        beside: Beside {
-            store: store.clone(),
-            network: network.clone(),
-            ledger: ledger.clone(),
-            pulled: pulled.clone(),
-            clock: plan.clock.clone(),
-            reference: reference.clone(),
-        },
-        prng: prng.branch(),
-    };
-    let spawned = Actor::spawn_linked(None, MembershipActor, arguments, supervisor.clone());
-    let (membership, _) = spawned.await?;
+    let spawned = Actor::spawn_linked(None, NetworkActor, arguments, supervisor.clone());
+    let (network, _) = spawned.await?;
+    let mut starting = Starting::new(plan, supervisor, (store, network), papers, prng);
+    let (ledger, standings) = starting.ledger(lost).await?;
+    let bodies = starting.bodies(&ledger).await?;
+    let (pulled, reports) = starting.pulled().await?;
+    let membership = starting.membership(&ledger, &pulled).await?;
     ledger.cast(LedgerMessage::Introduce {
         membership: membership.clone(),
         bodies: bodies.clone(),
     })?;
-    let arguments = ConfigArguments {
-        fleet: plan.identity.fleet,
-        plan: plan.config.clone(),
-        papers: papers_heard,
-        beside: config::Beside {
-            store: store.clone(),
-            ledger: ledger.clone(),
-            bodies: bodies.clone(),
-            pulled: pulled.clone(),
-            membership: membership.clone(),
-            network: network.clone(),
-            clock: plan.clock.clone(),
-        },
-        entries,
-        bodies_came: bodies_came.subscribe(),
-        reported: reports,
-        applied: watch::Sender::new(0),
-    };
-    let (config, _) = Actor::spawn_linked(None, ConfigActor, arguments, supervisor.clone()).await?;
+    let beside = starting.beside_config(&ledger, (&bodies, &pulled), &membership);
+    let config = starting.config(beside, reports).await?;
     let arguments = SwitchboardArguments {
         events: told,
         standings,
@@ -297,11 +223,10 @@ async fn start(
         bodies: bodies.clone(),
         pulled: pulled.clone(),
     };
-    let spawned = Actor::spawn_linked(None, SwitchboardActor, arguments, supervisor.clone());
-    let (switchboard, _) = spawned.await?;
+    let (switchboard, _) = starting.spawn(SwitchboardActor, arguments).await?;
     let mut members = vec![
-        store_member(&store),
-        member("network", &network, NetworkMessage::Alive),
+        store_member(&starting.store),
+        member("network", &starting.network, NetworkMessage::Alive),
         member("ledger", &ledger, LedgerMessage::Ping),
         member("bodies", &bodies, BodiesMessage::Ping),
         member("pulled", &pulled, PulledMessage::Ping),
@@ -310,14 +235,14 @@ async fn start(
         member("switchboard", &switchboard, SwitchboardMessage::Ping),
     ];
     let handles = Handles {
-        store,
-        network,
+        store: starting.store.clone(),
+        network: starting.network.clone(),
         ledger,
         membership,
         bodies,
         config,
         clock: plan.clock.clone(),
-        reference,
+        reference: starting.reference.clone(),
         entropy: Arc::clone(&plan.entropy),
     };
     if let Some(service) = &plan.service {
@@ -325,8 +250,8 @@ async fn start(
             service: Arc::clone(service),
             handles: handles.clone(),
         };
-        let spawned = Actor::spawn_linked(None, ControlActor, arguments, supervisor).await?;
-        members.push(member("control", &spawned.0, ControlMessage::Ping));
+        let (control, _) = starting.spawn(ControlActor, arguments).await?;
+        members.push(member("control", &control, ControlMessage::Ping));
     }
     Ok((members, handles))
 }

@@ -4,6 +4,7 @@
 //! may join `trust::invite`'s. Here effects are performed in their order, none before the store has
 //! kept what stands before it.
 
+mod around;
 mod joining;
 mod members;
 mod perform;

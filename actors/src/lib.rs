@@ -10,12 +10,13 @@
 //! | actor | owns alone | asks whom |
 //! |---|---|---|
 //! | `NodeActor` | the tree: who is started with what, and how often again | nobody |
-//! | `StoreActor` | every byte on disk, and the only fdatasync | nobody |
+//! | `StoreActor` | every byte of the store, and its only fdatasync | nobody |
 //! | `NetworkActor` | every socket; libp2p's types stop inside it | nobody: it tells the switchboard |
 //! | `LedgerActor` | the replica: entries held, folds, who is a member | store, network, membership |
 //! | `BodiesActor` | bodies on their way | store, network, ledger |
 //! | `PulledActor` | what this node reports, and what it reads of others | store, network |
 //! | `MembershipActor` | soft state about others; never an entry | store, network, ledger |
+//! | `ConfigActor` | what documents make of a device, their files too; a manager's rollouts | the six above |
 //! | `SwitchboardActor` | who was admitted | ledger, membership |
 //! | `ControlActor` | the control socket and its callers' identities | all of them |
 //!

@@ -5,6 +5,7 @@
 //! what stands before it.
 
 pub mod kept;
+mod perform;
 mod state;
 
 use std::collections::BTreeSet;

@@ -14,8 +14,8 @@ use std::path::Path;
 use thiserror::Error;
 
 pub use self::checked::{
-    ControlSettings, FilesSettings, LogFormat, LogSettings, MetricsSettings, NetworkSettings, Profile, Relay,
-    Settings, StoreSettings,
+    ControlSettings, FilesSettings, LogFormat, LogSettings, MetricsSettings, NetworkSettings,
+    Profile, Relay, Settings, StoreSettings,
 };
 pub use self::layers::{Flags, Origin, Origins, Source, Value};
 

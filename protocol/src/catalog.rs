@@ -112,7 +112,6 @@ pub struct HeldRevision {
     pub revision: Revision,
 }
 
-
 /// Whether a revision has effect, and with which weight it meets its rivals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {

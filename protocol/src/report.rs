@@ -59,7 +59,11 @@ mod tests {
         };
         let golden = [
             (Record::Config(outcome), 31, "01000000000100000000000000"),
-            (Record::Drift(vec![drifted]), 39, "01010000000100000000000000"),
+            (
+                Record::Drift(vec![drifted]),
+                39,
+                "01010000000100000000000000",
+            ),
         ];
         for (record, length, begins) in golden {
             let bytes = codec::encode(&record);

@@ -13,8 +13,8 @@ fn wrong_arguments_are_usage_errors_in_one_line() {
         (&[] as &[&str], "a command is missing; see `regatta --help`"),
         (&[""], "unrecognized subcommand ''"),
         (
-            &["frobnicate"],
-            "unrecognized subcommand 'frobnicate'; see `regatta --help`",
+            &["zzzz"],
+            "unrecognized subcommand 'zzzz'; see `regatta --help`",
         ),
         (
             &["stauts"],
@@ -73,7 +73,7 @@ fn wrong_arguments_are_usage_errors_in_one_line() {
             &["completion", "tcsh"],
             "[possible values: bash, zsh, fish]",
         ),
-        (&["man", "frobnicate"], "there is no command \"frobnicate\""),
+        (&["man", "zzzz"], "there is no command \"zzzz\""),
     ] {
         fails(&run(arguments), Exit::USAGE, expect);
     }
@@ -82,8 +82,8 @@ fn wrong_arguments_are_usage_errors_in_one_line() {
 #[test]
 fn no_command_takes_what_it_does_not_know() {
     for mut command in commands() {
-        command.push("--frobnicate".to_owned());
-        fails(&run(&command), Exit::USAGE, "--frobnicate");
+        command.push("--zzzz".to_owned());
+        fails(&run(&command), Exit::USAGE, "--zzzz");
     }
 }
 

@@ -7,9 +7,7 @@ use std::time::Duration;
 use regatta_actors::acts::config::{Placed, Put, apply};
 use regatta_actors::config::{self, Standing};
 use regatta_protocol::codec::Name;
-use regatta_protocol::config::document::{
-    ConfigDocument, FileFormat, FileSource, FileSpec,
-};
+use regatta_protocol::config::document::{ConfigDocument, FileFormat, FileSource, FileSpec};
 use regatta_protocol::config::outcome::Verdict;
 use regatta_protocol::config::value::{KeyPath, Tokens, Value};
 use regatta_protocol::selector::Selector;
@@ -18,7 +16,7 @@ use regatta_simulations::live::LiveFleet;
 /// Where the tests' document has its file.
 const FILE: &str = "/opt/nav/params.json";
 
-fn name(text: &str) -> Name {
+pub fn name(text: &str) -> Name {
     Name::new(text).expect("a name")
 }
 
@@ -28,7 +26,7 @@ fn map<const N: usize>(pairs: [(&str, Value); N]) -> Value {
 }
 
 /// A document that sets a velocity, and shows it in a file.
-fn nav(velocity: i64) -> ConfigDocument {
+pub fn nav(velocity: i64) -> ConfigDocument {
     let values = map([("nav", map([("max_velocity", Value::Int(velocity))]))]);
     ConfigDocument {
         values: Tokens::of(&values),
@@ -46,7 +44,7 @@ fn nav(velocity: i64) -> ConfigDocument {
     }
 }
 
-fn put(select: &str, document: ConfigDocument) -> Put {
+pub fn put(select: &str, document: ConfigDocument) -> Put {
     Put {
         name: name("nav"),
         select: Selector::parse(select).expect("a selector"),
@@ -56,19 +54,19 @@ fn put(select: &str, document: ConfigDocument) -> Put {
     }
 }
 
-async fn write(fleet: &LiveFleet, manager: usize, put: Put) -> Vec<Placed> {
+pub async fn write(fleet: &LiveFleet, manager: usize, put: Put) -> Vec<Placed> {
     let handles = fleet.nodes[manager].handles().await;
     let saved = apply(&handles, vec![put]).await;
     saved.expect("a manager may write").gives
 }
 
-fn shows(fleet: &LiveFleet, place: usize) -> Option<i64> {
+pub fn shows(fleet: &LiveFleet, place: usize) -> Option<i64> {
     let text = fs::read_to_string(fleet.nodes[place].file(FILE)).ok()?;
     let digits: String = text.chars().filter(char::is_ascii_digit).collect();
     digits.parse().ok()
 }
 
-async fn all_show(fleet: &LiveFleet, places: &[usize], velocity: i64) -> Duration {
+pub async fn all_show(fleet: &LiveFleet, places: &[usize], velocity: i64) -> Duration {
     let what = format!("velocity {velocity} on {places:?}");
     let shown = async |fleet: &LiveFleet| {
         let mut places = places.iter();
@@ -120,12 +118,20 @@ async fn a_document_reaches_every_device_it_selects_and_each_reports_it_to_all_m
     assert_eq!(placed[0].leaves, ["amr-01", "amr-03"]);
     all_show(&fleet, &[3], 5).await;
     fleet
-        .until("the others to let go of the file", async |fleet: &LiveFleet| {
-            [2, 4].iter().all(|place| !fleet.nodes[*place].file(FILE).exists())
-        })
+        .until(
+            "the others to let go of the file",
+            async |fleet: &LiveFleet| {
+                [2, 4]
+                    .iter()
+                    .all(|place| !fleet.nodes[*place].file(FILE).exists())
+            },
+        )
         .await;
     let standing = standing(&fleet, 0, 2).await.expect("it reported before");
-    assert!(matches!(standing.last.verdict, Verdict::Removed | Verdict::Applied));
+    assert!(matches!(
+        standing.last.verdict,
+        Verdict::Removed | Verdict::Applied
+    ));
     // The same again changes nothing.
     let placed = write(&fleet, 1, put("name=amr-02", nav(5))).await;
     assert!(placed[0].is_unchanged(), "{placed:?}");
@@ -191,7 +197,10 @@ async fn two_managers_write_on_both_sides_of_a_partition_and_all_devices_end_wit
     let conflicts = fleet
         .look(0, |view| {
             let catalog = view.replica.holdings().catalog();
-            catalog.documents().map(|(_, heads)| heads.conflicts.len()).sum::<usize>()
+            catalog
+                .documents()
+                .map(|(_, heads)| heads.conflicts.len())
+                .sum::<usize>()
         })
         .await;
     assert_eq!(conflicts, 1, "the loser is kept and shown");
@@ -215,7 +224,10 @@ async fn what_cannot_be_written_is_reported_and_holds_up_nothing_else() {
         .await;
     let refused = standing(&fleet, 0, 1).await.expect("it reported");
     let fault = refused.fault.expect("it says why").to_string();
-    assert!(fault.contains("/etc/passwd: outside of what this device lets be configured"), "{fault}");
+    assert!(
+        fault.contains("/etc/passwd: outside of what this device lets be configured"),
+        "{fault}"
+    );
     assert_eq!(refused.holds.map(|(_, version)| version), Some(1));
     assert_eq!(shows(&fleet, 1), Some(1));
     // The next one is tried all the same.
@@ -241,8 +253,35 @@ async fn a_secret_reaches_the_devices_it_is_for_and_nobody_else() {
         })
         .await;
     let handles = fleet.nodes[2].handles().await;
-    let shown = config::look(&handles.config, move |view| view.tree.resolver().shown(&path));
+    let shown = config::look(&handles.config, move |view| {
+        view.tree.resolver().shown(&path)
+    });
     let shown = shown.await.expect("the actor runs");
     assert_eq!(shown, Ok(Some(Value::Text("(secret)".to_owned()))));
     assert!(!fleet.nodes[3].file(FILE).exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_joins_later_gets_the_secret_from_whichever_manager_is_there() {
+    let mut fleet = LiveFleet::found(56, 2).await;
+    fleet.join_many(1).await;
+    fleet.ready(0, 2).await;
+    let path = KeyPath::parse("nav.token").expect("a path");
+    let mut put = put("", nav(1));
+    put.secrets.insert(path, "8675309".to_owned());
+    write(&fleet, 0, put).await;
+    fleet.agreed(&[0, 1]).await;
+    // Whoever sealed it is gone.
+    fleet.nodes[0].stop().await;
+    let token = fleet.invite(1, 1).await;
+    let place = fleet.join(&token, "late").await.expect("it may join");
+    fleet.start(place).await;
+    let shown = async |fleet: &LiveFleet| {
+        let text = fs::read_to_string(fleet.nodes[place].file(FILE));
+        text.is_ok_and(|text| text.contains("8675309"))
+    };
+    let patience = Duration::from_secs(300);
+    fleet
+        .within(patience, "the secret on the newcomer", shown)
+        .await;
 }

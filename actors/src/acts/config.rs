@@ -105,9 +105,8 @@ fn check(name: &Name, document: &ConfigDocument) -> Result<(), ActError> {
     if codec::fits(document) {
         return Ok(());
     }
-    let why = format!(
-        "config/{name}: more than 1 MiB of words; put what is large into files by content"
-    );
+    let why =
+        format!("config/{name}: more than 1 MiB of words; put what is large into files by content");
     Err(ActError::Invalid(why))
 }
 
@@ -250,11 +249,15 @@ fn drafts(
             Ok(vec![draft])
         }
         count => {
-            let set = RevisionSet(revisions.into_iter().map(|(revision, _)| revision).collect());
+            let set = RevisionSet(
+                revisions
+                    .into_iter()
+                    .map(|(revision, _)| revision)
+                    .collect(),
+            );
             if !codec::fits(&set) {
-                let why = format!(
-                    "{count} documents are more than one entry holds; apply fewer at once"
-                );
+                let why =
+                    format!("{count} documents are more than one entry holds; apply fewer at once");
                 return Err(ActError::Invalid(why));
             }
             let manifest = Bytes::from(codec::encode(&set));
@@ -325,7 +328,11 @@ fn place(view: &LedgerView<'_>, put: &Put, body: Option<BodyRef>) -> Result<Foun
             false => selected(&put.select),
         },
     );
-    let leaves: Vec<String> = old.into_iter().flatten().filter(|it| !new.contains(it)).collect();
+    let leaves: Vec<String> = old
+        .into_iter()
+        .flatten()
+        .filter(|it| !new.contains(it))
+        .collect();
     check_may_write(view, &devices, put, &leaves)?;
     let replaces = catalog.to_replace(&key);
     let versions = replaces.iter().filter_map(|id| catalog.revision(id));

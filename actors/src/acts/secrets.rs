@@ -113,13 +113,12 @@ pub fn wrap(
         key: to,
         wrap,
     };
-    let mut draft = Draft::new(
-        0,
-        LedgerKind::Fleet,
-        EntryKind::WRAP,
-        codec::encode(&wrap),
-    );
-    let is_manager = holdings.record().managers().values().any(|it| it.node == node);
+    let mut draft = Draft::new(0, LedgerKind::Fleet, EntryKind::WRAP, codec::encode(&wrap));
+    let is_manager = holdings
+        .record()
+        .managers()
+        .values()
+        .any(|it| it.node == node);
     draft.scope = (!is_manager).then_some(node);
     Some(draft)
 }

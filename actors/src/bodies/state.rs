@@ -196,9 +196,9 @@ impl BodiesState {
                 let asks = self.machine.asks(id);
                 asks.map(|(hash, who)| Question::Known { hash, who })
             }
-            BodyMessage::Answer { .. }
-            | BodyMessage::Refused { .. }
-            | BodyMessage::Done { .. } => None,
+            BodyMessage::Answer { .. } | BodyMessage::Refused { .. } | BodyMessage::Done { .. } => {
+                None
+            }
         };
         let facts = match question {
             Some(question) => self.ask_the_ledger(question).await?,
@@ -412,7 +412,10 @@ impl BodiesState {
     }
 
     async fn ask_for(&mut self, hash: Hash, bytes: u64) -> Result<(), ActorProcessingErr> {
-        let read = self.around.store.read(move |reader| kept::partial(reader, &hash, bytes));
+        let read = self
+            .around
+            .store
+            .read(move |reader| kept::partial(reader, &hash, bytes));
         let partial = read.await?;
         self.run(Event::Want {
             hash,
@@ -427,7 +430,10 @@ impl BodiesState {
             self.wanted.remove(&hash);
             self.run(Event::Forget(hash)).await?;
             self.run(Event::Lost(hash)).await?;
-            let read = self.around.store.read(move |reader| kept::remove(reader, &hash));
+            let read = self
+                .around
+                .store
+                .read(move |reader| kept::remove(reader, &hash));
             for batch in read.await? {
                 self.store(batch).await?;
             }

@@ -34,7 +34,7 @@ impl ConfigState {
         if self.driven.machine.state().attempt.is_some() {
             return;
         }
-        let files = self.files.clone();
+        let files = self.shown.files.clone();
         let ground = self.driven.attempts.ground().clone();
         let myself = self.driven.myself.clone();
         spawn_blocking(move || {
@@ -59,7 +59,11 @@ impl ConfigState {
             return Ok(());
         }
         for drifted in &found {
-            let Drifted { path, document, gone } = drifted;
+            let Drifted {
+                path,
+                document,
+                gone,
+            } = drifted;
             tracing::warn!(path, %document, gone, "a file that configuration manages was changed by hand");
         }
         let record = Record::Drift(found.clone());

@@ -24,7 +24,9 @@ const BEGIN_BYTES_MAX: usize = 200;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FileError {
     /// Not where this device takes files.
-    #[error("{path}: outside of what this device lets be configured ({allowed}); its settings list more under files.allow")]
+    #[error(
+        "{path}: outside of what this device lets be configured ({allowed}); its settings list more under files.allow"
+    )]
     Outside {
         /// As the document says.
         path: String,
@@ -32,7 +34,9 @@ pub enum FileError {
         allowed: String,
     },
     /// A link on the way leads out, or changed while it was looked at.
-    #[error("{path}: a symbolic link on the way leads out of {allowed}; write to where it leads, if settings allow that")]
+    #[error(
+        "{path}: a symbolic link on the way leads out of {allowed}; write to where it leads, if settings allow that"
+    )]
     Link {
         /// As the document says.
         path: String,
@@ -298,10 +302,16 @@ impl Spot {
     pub fn put(&self, content: &mut dyn Read, attributes: Attributes) -> Result<(), FileError> {
         self.attributes()?;
         let unfinished = self.unfinished();
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         self.discard()?;
-        let file = openat(&self.directory, &unfinished, flags, Mode::from_raw_mode(0o600))
-            .map_err(|error| self.system("writing beside it", error))?;
+        let file = openat(
+            &self.directory,
+            &unfinished,
+            flags,
+            Mode::from_raw_mode(0o600),
+        )
+        .map_err(|error| self.system("writing beside it", error))?;
         let mut file = File::from(file);
         let written = copy(content, &mut file).and_then(|()| {
             let (uid, gid) = (Uid::from_raw(attributes.uid), Gid::from_raw(attributes.gid));

@@ -104,7 +104,9 @@ impl Run {
             let user = user.ok_or_else(|| format!("this device has no user called '{name}'"))?;
             if user.uid != geteuid().as_raw() {
                 if !geteuid().is_root() {
-                    return Err(format!("this node does not run as root, so nothing runs as '{name}'"));
+                    return Err(format!(
+                        "this node does not run as root, so nothing runs as '{name}'"
+                    ));
                 }
                 command.uid(user.uid).gid(user.gid);
             }
@@ -201,7 +203,11 @@ async fn last_words(
 ) -> String {
     let (out, err) = tokio::join!(tail(out), tail(err));
     let words = if err.trim().is_empty() { out } else { err };
-    let lines: Vec<&str> = words.lines().map(str::trim).filter(|it| !it.is_empty()).collect();
+    let lines: Vec<&str> = words
+        .lines()
+        .map(str::trim)
+        .filter(|it| !it.is_empty())
+        .collect();
     lines.join("; ")
 }
 
@@ -254,7 +260,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_command_learns_where_the_staged_files_are() {
-        let script = "test $1 = /stage/x && test $REGATTA_STAGED = /stage && test $REGATTA_DOCUMENT = nav";
+        let script =
+            "test $1 = /stage/x && test $REGATTA_STAGED = /stage && test $REGATTA_DOCUMENT = nav";
         for word in ["$REGATTA_STAGED/x", "${REGATTA_STAGED}/x"] {
             let run = run(&["sh", "-c", script, "sh", word]);
             assert_eq!(run.once(LONG).await, Ok(()), "{word}");
@@ -267,7 +274,9 @@ mod tests {
         let pid = folder.path().join("pid");
         let script = format!("sleep 300 & echo $! > {}; wait", pid.display());
         let began = Instant::now();
-        let said = run(&["sh", "-c", &script]).once(Duration::from_millis(500)).await;
+        let said = run(&["sh", "-c", &script])
+            .once(Duration::from_millis(500))
+            .await;
         let said = said.expect_err("it takes longer");
         assert!(said.contains("not done within 0.5 s"), "{said}");
         assert!(began.elapsed() < LONG, "{:?}", began.elapsed());

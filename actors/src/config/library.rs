@@ -62,10 +62,9 @@ impl Opener {
         let mut fitting = wraps.iter().filter(|wrap| wrap.commitment == commitment);
         fitting.find_map(|wrap| {
             let key = wrap.wrap.unwrap_key(&self.secret, &place).ok()?;
-            let opened =
-                secrets
-                    .sealed
-                    .open(&self.fleet, SECRETS_DETAIL, &key, SECRETS_BYTES_MAX);
+            let opened = secrets
+                .sealed
+                .open(&self.fleet, SECRETS_DETAIL, &key, SECRETS_BYTES_MAX);
             let SecretTexts(texts) = codec::decode(&opened.ok()?).ok()?;
             let paired = texts.len() == secrets.paths.len();
             paired.then(|| secrets.paths.iter().cloned().zip(texts).collect())

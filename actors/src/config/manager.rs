@@ -30,7 +30,10 @@ impl ConfigState {
     /// A manager has the words of every revision, so that the loss of one loses none, and every older
     /// one can be gone back to.
     pub(super) async fn want_all(&mut self, seen: &Seen) -> Result<(), ActorProcessingErr> {
-        let new = seen.bodies.iter().filter(|(id, _)| !self.named.contains(id));
+        let new = seen
+            .bodies
+            .iter()
+            .filter(|(id, _)| !self.documents.named.contains(id));
         let new: Vec<(RevisionId, BodyRef)> = new.copied().collect();
         let missing = self.missing(new.iter().map(|(_, body)| *body).collect());
         let mut wanted = missing.await?;
@@ -38,12 +41,15 @@ impl ConfigState {
             if wanted.iter().any(|it| it.hash == body.hash) {
                 continue;
             }
-            let files = self.read_contents(body).await?;
+            let (files, sealed) = self.read_contents(body).await?;
+            if sealed {
+                self.documents.sealed.insert(id);
+            }
             if !files.is_empty() {
                 wanted.extend(self.missing(files.clone()).await?);
                 self.name_files(id, files);
             }
-            self.named.insert(id);
+            self.documents.named.insert(id);
         }
         self.want(wanted);
         Ok(())
@@ -56,12 +62,19 @@ impl ConfigState {
         let _ = ledger.cast(LedgerMessage::NameFiles { id, files });
     }
 
-    async fn read_contents(&self, body: BodyRef) -> Result<Vec<BodyRef>, ActorProcessingErr> {
+    /// Which files a document names, and whether it has secrets.
+    async fn read_contents(
+        &self,
+        body: BodyRef,
+    ) -> Result<(Vec<BodyRef>, bool), ActorProcessingErr> {
         let store = &self.driven.beside.store;
         let read = store.read(move |reader| kept::body(reader, &body.hash));
-        let document = read.await?.map(|body| codec::decode::<ConfigDocument>(&body));
+        let document = read
+            .await?
+            .map(|body| codec::decode::<ConfigDocument>(&body));
         // What is no configuration names no files.
         let document = document.and_then(Result::ok);
-        Ok(document.map(|it| contents(&it)).unwrap_or_default())
+        let read = document.map(|it| (contents(&it), it.secrets.is_some()));
+        Ok(read.unwrap_or_default())
     }
 }

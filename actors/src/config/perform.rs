@@ -99,7 +99,9 @@ impl ConfigState {
                 self.drive_soon();
                 Ok(())
             }
-            ConfigMessage::Staged { task, result } => self.run(Event::Staged { task, result }).await,
+            ConfigMessage::Staged { task, result } => {
+                self.run(Event::Staged { task, result }).await
+            }
             ConfigMessage::Done { task, result } => self.run(Event::Done { task, result }).await,
             ConfigMessage::ManagerHeard => self.run(Event::ManagerHeard).await,
             ConfigMessage::Noted(number) => self.run(Event::Reported(number)).await,
@@ -110,6 +112,10 @@ impl ConfigState {
                 Ok(())
             }
             ConfigMessage::Drive => self.drive().await,
+            ConfigMessage::KeysHandedOut => {
+                self.driving.hands_out = false;
+                Ok(())
+            }
             ConfigMessage::RolloutWritten => {
                 self.driving.writes = self.driving.writes.saturating_sub(1);
                 self.drive_soon();
@@ -216,7 +222,12 @@ impl ConfigState {
         let (task, myself) = (staging.task, self.driven.myself.clone());
         let found = match self.refused(&staging).await? {
             Some(why) => Err(why),
-            None => work::find(&mut self.draft, &self.library, &staging, &self.files),
+            None => work::find(
+                &mut self.shown.draft,
+                &self.documents.library,
+                &staging,
+                &self.shown.files,
+            ),
         };
         let found = match found {
             Ok(found) => found,
@@ -226,7 +237,10 @@ impl ConfigState {
                 return Ok(());
             }
         };
-        let (attempts, store) = (self.driven.attempts.clone(), self.driven.beside.store.clone());
+        let (attempts, store) = (
+            self.driven.attempts.clone(),
+            self.driven.beside.store.clone(),
+        );
         self.worker.give(async move {
             let (work, changes) = (found.work, found.changes);
             let staged = store.read(move |reader| {
@@ -253,10 +267,10 @@ impl ConfigState {
             let Some(chosen) = staging.target.get(name) else {
                 continue;
             };
-            if let Some(why) = self.broken.get(&chosen.revision) {
+            if let Some(why) = self.documents.broken.get(&chosen.revision) {
                 return Ok(Some(format!("config/{name}: {why}")));
             }
-            let loaded = self.library.get(&chosen.revision);
+            let loaded = self.documents.library.get(&chosen.revision);
             let Some(loaded) = loaded.filter(|it| runs_something(&it.document.hooks)) else {
                 continue;
             };
@@ -282,7 +296,7 @@ impl ConfigState {
 
     fn loaded(&self, document: &Name) -> Option<&Arc<Loaded>> {
         let target = self.driven.machine.state().target();
-        self.library.get(&target.get(document)?.revision)
+        self.documents.library.get(&target.get(document)?.revision)
     }
 
     fn command(&self, loaded: &Loaded, command: Vec<String>) -> Run {
@@ -311,7 +325,11 @@ impl ConfigState {
                     let from = staged.clone();
                     let copy = move || copy_for(&from, user.uid, user.gid);
                     let copied = blocking(move || copy().map_err(|error| error.to_string()));
-                    Some(copied.await.map_err(|why| format!("staging for its user: {why}"))?)
+                    Some(
+                        copied
+                            .await
+                            .map_err(|why| format!("staging for its user: {why}"))?,
+                    )
                 }
                 None => None,
             };
@@ -334,11 +352,15 @@ impl ConfigState {
     }
 
     fn run_hook(&self, task: Task, hook: &Hook) {
-        let run = self.library.get(&hook.revision).and_then(|loaded| {
-            let hooks = &loaded.document.hooks.on_change;
-            let action = hooks.get(usize::from(hook.index))?;
-            Some(self.command(loaded, self.driven.services.command(action)))
-        });
+        let run = self
+            .documents
+            .library
+            .get(&hook.revision)
+            .and_then(|loaded| {
+                let hooks = &loaded.document.hooks.on_change;
+                let action = hooks.get(usize::from(hook.index))?;
+                Some(self.command(loaded, self.driven.services.command(action)))
+            });
         self.work(task, async move {
             match run {
                 Some(run) => run.once(ACTION_WITHIN).await,
@@ -409,7 +431,7 @@ impl ConfigState {
     /// What programs on this device are shown is what holds, not what is being tried.
     fn show_what_holds(&mut self) {
         let good = &self.driven.machine.state().good;
-        let shown = self.tree.documents();
+        let shown = self.shown.tree.documents();
         let same = shown.len() == good.len()
             && good.iter().all(|(name, chosen)| {
                 let shown = shown.get(name).map(|it| it.chosen.revision);
@@ -418,12 +440,12 @@ impl ConfigState {
         if same {
             return;
         }
-        if let Err(error) = self.tree.show(good, &self.library) {
+        if let Err(error) = self.shown.tree.show(good, &self.documents.library) {
             tracing::error!(error, "what holds cannot be shown");
             return;
         }
-        match self.tree.files() {
-            Ok(files) => self.files = files,
+        match self.shown.tree.files() {
+            Ok(files) => self.shown.files = files,
             Err(error) => tracing::error!(error, "what holds cannot be shown"),
         }
         self.forget_unused();
@@ -438,11 +460,10 @@ impl ConfigState {
         let used = |choice: &regatta_protocol::config::adoption::Choice, id| {
             choice.values().any(|chosen| chosen.revision == id)
         };
-        self.library
-            .retain(|id, _| {
-                let wanted = wanted.is_some_and(|wanted| used(wanted, *id));
-                wanted || used(&state.good, *id) || used(&target, *id)
-            });
+        self.documents.library.retain(|id, _| {
+            let wanted = wanted.is_some_and(|wanted| used(wanted, *id));
+            wanted || used(&state.good, *id) || used(&target, *id)
+        });
     }
 }
 

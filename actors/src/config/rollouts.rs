@@ -10,7 +10,7 @@ use regatta_protocol::codec::{self, Bytes, Name};
 use regatta_protocol::config::document::ConfigDocument;
 use regatta_protocol::config::outcome::Verdict;
 use regatta_protocol::config::rollout::{
-    Advance, DeviceFacts, Found, RolloutDocument, advance, effective,
+    Advance, DeviceFacts, Found, RolloutDocument, RolloutState, WALK_MAX, advance, effective,
 };
 use regatta_protocol::config::selection::Reach;
 use regatta_protocol::ident::{Hash, NodeId};
@@ -60,9 +60,9 @@ pub fn key_of(of: &RevisionId) -> DocumentKey {
 /// The heads of a revision's rollout, with where their words are.
 fn heads(catalog: &Catalog, of: &RevisionId) -> Vec<(RevisionId, BodyRef)> {
     let heads = catalog.heads(&key_of(of));
-    let ids = heads.into_iter().flat_map(|heads| {
-        std::iter::once(&heads.winner).chain(&heads.conflicts)
-    });
+    let ids = heads
+        .into_iter()
+        .flat_map(|heads| std::iter::once(&heads.winner).chain(&heads.conflicts));
     let held = ids.filter_map(|id| Some((*id, catalog.revision(id)?.body?)));
     held.collect()
 }
@@ -104,6 +104,31 @@ impl Rollouts {
                 Reach::NotYet { base }
             }
         }
+    }
+
+    /// A rollout, taken back: to the last revision before it that had gone out to everybody, for one that
+    /// was stopped half its way may be one that devices refuse. None where it is over.
+    #[must_use]
+    pub fn aborted(
+        &self,
+        catalog: &Catalog,
+        rollout: &RolloutDocument,
+        by: &str,
+    ) -> Option<RolloutDocument> {
+        let mut base = rollout.base;
+        for _ in 0..WALK_MAX {
+            let Some(held) = base.and_then(|id| catalog.revision(&id)) else {
+                break;
+            };
+            let before = base.and_then(|id| self.of(catalog, &id).ok()?);
+            match before {
+                Some(before) if before.state != RolloutState::Complete => base = before.base,
+                None if held.revision.staged => base = held.revision.replaces.first().copied(),
+                _ => break,
+            }
+        }
+        let aborted = rollout.aborted(by)?;
+        Some(RolloutDocument { base, ..aborted })
     }
 
     /// The words of one have been read.
@@ -158,7 +183,7 @@ fn staged(of: RevisionId, held: &HeldRevision, body: BodyRef) -> Staged {
 }
 
 /// Which manager drives a rollout: of those that are heard the one whose turn it is by both names.
-fn drives(of: &RevisionId, me: NodeId, others: &BTreeSet<NodeId>) -> bool {
+pub(super) fn drives(of: &RevisionId, me: NodeId, others: &BTreeSet<NodeId>) -> bool {
     let turn = |node: &NodeId| {
         let mut bytes = of.entry.0.to_vec();
         bytes.extend_from_slice(&of.place.to_le_bytes());
@@ -170,7 +195,7 @@ fn drives(of: &RevisionId, me: NodeId, others: &BTreeSet<NodeId>) -> bool {
 }
 
 /// Who is heard, in reference time.
-type Heard = BTreeMap<NodeId, (bool, Option<Millis>)>;
+pub(super) type Heard = BTreeMap<NodeId, (bool, Option<Millis>)>;
 
 impl ConfigState {
     /// Reads the words of rollouts that are here, and asks for those that are not.
@@ -180,8 +205,15 @@ impl ConfigState {
     ) -> Result<bool, ActorProcessingErr> {
         let (mut learned, mut wanted) = (false, Vec::new());
         for (id, body) in missing {
-            let read = self.driven.beside.store.read(move |reader| kept::body(reader, &body.hash));
-            match read.await?.map(|bytes| codec::decode::<RolloutDocument>(&bytes)) {
+            let read = self
+                .driven
+                .beside
+                .store
+                .read(move |reader| kept::body(reader, &body.hash));
+            match read
+                .await?
+                .map(|bytes| codec::decode::<RolloutDocument>(&bytes))
+            {
                 Some(Ok(document)) => {
                     self.rollouts.take(id, document);
                     learned = true;
@@ -203,12 +235,15 @@ impl ConfigState {
         let clock = &self.driven.beside.clock;
         let at = Some(clock.now().plus(after_ms));
         let myself = &self.driven.myself;
-        self.driving.alarm.set(clock, at, myself, || ConfigMessage::Drive);
+        self.driving
+            .alarm
+            .set(clock, at, myself, || ConfigMessage::Drive);
     }
 
     /// What follows for the rollouts that this manager drives.
     pub(super) async fn drive(&mut self) -> Result<(), ActorProcessingErr> {
         self.driving.alarm.rang();
+        self.hand_out_keys().await?;
         if !self.driven.papers.borrow().is_manager() || self.driving.writes > 0 {
             return Ok(());
         }
@@ -217,7 +252,10 @@ impl ConfigState {
             return Ok(());
         }
         let known = &self.rollouts.known;
-        let missing = going.rollouts.into_iter().filter(|(id, _)| !known.contains_key(id));
+        let missing = going
+            .rollouts
+            .into_iter()
+            .filter(|(id, _)| !known.contains_key(id));
         self.learn_rollouts(missing.collect()).await?;
         let now = self.driven.beside.clock.now();
         let listens = self.driving.begun.plus(LISTENS_MS);
@@ -277,21 +315,27 @@ impl ConfigState {
             self.write_rollout(staged, next);
         }
         let wakes = wake_at.map(|at| at.since(now).max(1));
-        let running = matches!(
-            found.state,
-            regatta_protocol::config::rollout::RolloutState::Running
-        );
+        let running = found.state == RolloutState::Running;
         Ok(running.then(|| wakes.unwrap_or(LOOK_MS).min(LOOK_MS)))
     }
 
     async fn words(&self, body: BodyRef) -> Result<Option<ConfigDocument>, ActorProcessingErr> {
-        let read = self.driven.beside.store.read(move |reader| kept::body(reader, &body.hash));
-        let words = read.await?.map(|bytes| codec::decode::<ConfigDocument>(&bytes));
+        let read = self
+            .driven
+            .beside
+            .store
+            .read(move |reader| kept::body(reader, &body.hash));
+        let words = read
+            .await?
+            .map(|bytes| codec::decode::<ConfigDocument>(&bytes));
         Ok(words.and_then(Result::ok))
     }
 
     /// Other managers that are heard, and what is known of devices' presence.
-    async fn hear(&self, now: Millis) -> Result<(BTreeSet<NodeId>, Heard), ActorProcessingErr> {
+    pub(super) async fn hear(
+        &self,
+        now: Millis,
+    ) -> Result<(BTreeSet<NodeId>, Heard), ActorProcessingErr> {
         let nodes = self.look(|view| {
             let devices = Roll::of(view.replica.holdings()).devices();
             devices.iter().map(|it| it.node).collect::<Vec<_>>()
@@ -334,7 +378,8 @@ impl ConfigState {
             let standing = self.reports.standing(&node, &staged.name);
             let outcome = standing.and_then(|standing| {
                 let holds = standing.holds.map(|(revision, _)| revision);
-                let last = (standing.last.revision == Some(staged.of)).then_some(standing.last.verdict);
+                let last =
+                    (standing.last.revision == Some(staged.of)).then_some(standing.last.verdict);
                 match last {
                     Some(Verdict::TakenBack | Verdict::Refused | Verdict::Stuck) => {
                         Some(Found::Failed)

@@ -127,8 +127,7 @@ impl Attempts {
             };
             write_new(&path, &bytes, attributes.mode).map_err(said)?;
             show(&staged, &change.path, &path).map_err(said)?;
-            plan.0
-                .push(Planned::put(&change.path, index, attributes));
+            plan.0.push(Planned::put(&change.path, index, attributes));
         }
         sync(&new).map_err(said)?;
         write_whole(&folder.join("plan"), &codec::encode(&plan)).map_err(said)?;
@@ -278,11 +277,7 @@ impl Planned {
 }
 
 /// What a file's owner and permissions are to be: what the document says, else what they are.
-fn wanted(
-    file: &Rendered,
-    there: Option<Attributes>,
-    secret: bool,
-) -> Result<Attributes, String> {
+fn wanted(file: &Rendered, there: Option<Attributes>, secret: bool) -> Result<Attributes, String> {
     let (spec, path) = (&file.spec, &file.spec.path);
     let own = Attributes {
         mode: if secret { SECRET_MODE } else { MODE },
@@ -292,7 +287,8 @@ fn wanted(
     let mut attributes = there.unwrap_or(own);
     if let Some(name) = &spec.owner {
         let user = users::user(name);
-        let user = user.ok_or_else(|| format!("{path}: this device has no user called '{name}'"))?;
+        let user =
+            user.ok_or_else(|| format!("{path}: this device has no user called '{name}'"))?;
         attributes.uid = user.uid;
         attributes.gid = user.gid;
     }

@@ -8,16 +8,16 @@ use ractor::{ActorProcessingErr, ActorRef};
 use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::codec::{self, Name};
 use regatta_protocol::config::adoption::{Adoption, AdoptionState, Choice, Effect, Event, Wanted};
-use regatta_protocol::config::selection::{Denied, Selected};
+use regatta_protocol::config::selection::Denied;
 use regatta_protocol::crypto::seal::BoxSecret;
 use regatta_protocol::ident::{FleetId, Hash};
 use regatta_protocol::ledger::entry::BodyRef;
 use regatta_protocol::machine::{Machine, Millis};
+use regatta_protocol::prng::Prng;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
-use super::manager::contents;
-use super::library::{self, Opener, Read};
+use super::library::Opener;
 use super::perform::{Driven, Worker};
 use super::reports::{self, Reports};
 use super::rollouts::Rollouts;
@@ -61,6 +61,8 @@ pub struct ConfigArguments {
     pub reported: mpsc::UnboundedReceiver<Reported>,
     /// Counted up when what holds on this device has changed.
     pub applied: watch::Sender<u64>,
+    /// Randomness.
+    pub prng: Prng,
 }
 
 /// Whom the actor talks to.
@@ -109,6 +111,36 @@ pub struct ConfigView<'a> {
     pub applied: watch::Receiver<u64>,
 }
 
+/// Documents whose words are here.
+#[derive(Default)]
+pub(super) struct Documents {
+    pub(super) library: Library,
+    /// Revisions of which nothing can be made, and why.
+    pub(super) broken: BTreeMap<RevisionId, String>,
+    /// On a manager: revisions whose files were named to the ledger.
+    pub(super) named: BTreeSet<RevisionId>,
+    /// On a manager: revisions that have secrets.
+    pub(super) sealed: BTreeSet<RevisionId>,
+}
+
+/// What documents make of this device.
+#[derive(Default)]
+pub(super) struct Shown {
+    /// What holds.
+    pub(super) tree: Tree,
+    /// What is being tried.
+    pub(super) draft: Tree,
+    /// The files of what holds.
+    pub(super) files: Files,
+}
+
+/// What is not taken, and why.
+#[derive(Default)]
+pub(super) struct Waiting {
+    pub(super) pending: BTreeMap<Name, Pending>,
+    pub(super) denied: Vec<Denied>,
+}
+
 /// A manager's part in rollouts.
 pub(super) struct Driving {
     pub(super) alarm: Alarm,
@@ -116,23 +148,17 @@ pub(super) struct Driving {
     pub(super) begun: Millis,
     /// Words on rollouts that are being written.
     pub(super) writes: u32,
+    /// Whether keys of secrets are being handed out.
+    pub(super) hands_out: bool,
+    pub(super) prng: Prng,
 }
 
 /// What the actor holds.
 pub struct ConfigState {
     pub(super) driven: Driven,
-    pub(super) library: Library,
-    /// Revisions of which nothing can be made, and why.
-    pub(super) broken: BTreeMap<RevisionId, String>,
-    /// On a manager: revisions whose files were named to the ledger.
-    pub(super) named: BTreeSet<RevisionId>,
-    pub(super) tree: Tree,
-    /// The same of what is being tried.
-    pub(super) draft: Tree,
-    /// The files of what holds.
-    pub(super) files: Files,
-    pub(super) pending: BTreeMap<Name, Pending>,
-    pub(super) denied: Vec<Denied>,
+    pub(super) documents: Documents,
+    pub(super) shown: Shown,
+    pub(super) waiting: Waiting,
     pub(super) reports: Reports,
     pub(super) rollouts: Rollouts,
     pub(super) driving: Driving,
@@ -163,6 +189,7 @@ impl ConfigState {
             bodies_came,
             reported,
             applied,
+            prng,
         } = arguments;
         let own = papers.borrow().clone();
         let stored = beside.store.get(Table::Adopted, STATE).await?;
@@ -204,21 +231,18 @@ impl ConfigState {
                 alarm: Alarm::default(),
                 applied,
             },
-            library: Library::new(),
-            broken: BTreeMap::new(),
-            named: BTreeSet::new(),
-            tree: Tree::default(),
-            draft: Tree::default(),
+            documents: Documents::default(),
+            shown: Shown::default(),
+            waiting: Waiting::default(),
             worker: Worker::start(),
-            files: Files::new(),
-            pending: BTreeMap::new(),
-            denied: Vec::new(),
             reports,
             rollouts: Rollouts::default(),
             driving: Driving {
                 alarm: Alarm::default(),
                 begun: now,
                 writes: 0,
+                hands_out: false,
+                prng,
             },
             drift: super::drift::Drift::default(),
             tasks,
@@ -227,54 +251,6 @@ impl ConfigState {
         state.take(effects).await?;
         state.moved().await?;
         Ok(state)
-    }
-
-    /// What held when the node ended holds again, with no peer in reach: its bodies are in the store.
-    async fn load_good(&mut self) -> Result<(), ActorProcessingErr> {
-        let seen = self.ask_the_ledger().await?;
-        let state = self.driven.machine.state();
-        let wanted: BTreeSet<RevisionId> = [&state.good, &state.target()]
-            .into_iter()
-            .flat_map(|choice| choice.values().map(|chosen| chosen.revision))
-            .collect();
-        for selected in self.held_as(&wanted).await? {
-            self.load(&selected, &seen).await?;
-        }
-        let good = self.driven.machine.state().good.clone();
-        match self.tree.show(&good, &self.library) {
-            Ok(_) => self.files = self.tree.files().unwrap_or_default(),
-            Err(error) => {
-                tracing::warn!(%error, "a document that holds cannot be read here; it is fetched again");
-            }
-        }
-        Ok(())
-    }
-
-    /// How the ledger has these revisions, whatever holds by now.
-    async fn held_as(
-        &self,
-        wanted: &BTreeSet<RevisionId>,
-    ) -> Result<Vec<Selected>, ActorProcessingErr> {
-        let wanted = wanted.clone();
-        self.look(move |view| {
-            let catalog = view.replica.holdings().catalog();
-            let held = wanted.iter().filter_map(|id| {
-                let held = catalog.revision(id)?;
-                Some(Selected {
-                    name: held.revision.name.clone(),
-                    chosen: regatta_protocol::config::adoption::Chosen {
-                        revision: *id,
-                        entry: held.entry,
-                        version: held.revision.version,
-                    },
-                    body: held.body?,
-                    signer: held.signer,
-                    select: held.revision.select.clone(),
-                })
-            });
-            held.collect()
-        })
-        .await
     }
 
     pub(super) async fn look<T: Send + 'static>(
@@ -303,10 +279,10 @@ impl ConfigState {
 
     pub(super) fn view(&self) -> ConfigView<'_> {
         ConfigView {
-            tree: &self.tree,
+            tree: &self.shown.tree,
             adoption: self.driven.machine.state(),
-            pending: &self.pending,
-            denied: &self.denied,
+            pending: &self.waiting.pending,
+            denied: &self.waiting.denied,
             reports: &self.reports,
             rollouts: &self.rollouts,
             applied: self.driven.applied.subscribe(),
@@ -321,8 +297,8 @@ impl ConfigState {
             self.drive_soon();
             return self.want_all(&seen).await;
         }
-        self.denied.clone_from(&seen.selection.denied);
-        self.pending.clear();
+        self.waiting.denied.clone_from(&seen.selection.denied);
+        self.waiting.pending.clear();
         let (mut wanted, mut ready) = (Vec::new(), Choice::new());
         let mut waiting: BTreeSet<Hash> = BTreeSet::new();
         for selected in &seen.selection.take {
@@ -341,7 +317,7 @@ impl ConfigState {
                 }
                 Some(pending) => {
                     waiting.insert(selected.chosen.entry);
-                    self.pending.insert(selected.name.clone(), pending);
+                    self.waiting.pending.insert(selected.name.clone(), pending);
                 }
             }
         }
@@ -385,76 +361,6 @@ impl ConfigState {
             // One that is gone is started again together with this actor.
             let _ = self.driven.beside.bodies.cast(BodiesMessage::Want(bodies));
         }
-    }
-
-    /// Reads a document, unless that was done; says what it waits for, where it does.
-    async fn load(
-        &mut self,
-        selected: &Selected,
-        seen: &Seen,
-    ) -> Result<Option<Pending>, ActorProcessingErr> {
-        let id = selected.chosen.revision;
-        if self.library.contains_key(&id) || self.broken.contains_key(&id) {
-            return Ok(None);
-        }
-        let wraps = seen.wraps.get(&selected.chosen.entry);
-        let wraps = wraps.cloned().unwrap_or_default();
-        let (asked, opener) = (selected.clone(), self.driven.opener.clone());
-        let read = self.driven.beside.store.read(move |reader| {
-            library::read(reader, &asked, &wraps, &opener)
-        });
-        match read.await? {
-            Read::Absent => return Ok(Some(Pending::Body)),
-            Read::Sealed => return Ok(Some(Pending::Key)),
-            Read::Broken(why) => {
-                tracing::warn!(document = %selected.name, why, "a document cannot be read");
-                self.broken.insert(id, why);
-            }
-            Read::Here(loaded) => {
-                let files: Vec<BodyRef> = contents(&loaded.document);
-                if !files.is_empty() {
-                    self.name_files(id, files);
-                }
-                self.library.insert(id, loaded);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Whether a file of a document is not here yet.
-    async fn contents_missing(
-        &self,
-        selected: &Selected,
-        wanted: &mut Vec<BodyRef>,
-    ) -> Result<Option<Pending>, ActorProcessingErr> {
-        let Some(loaded) = self.library.get(&selected.chosen.revision) else {
-            return Ok(None);
-        };
-        let contents: Vec<BodyRef> = contents(&loaded.document);
-        if contents.is_empty() {
-            return Ok(None);
-        }
-        let missing = self.missing(contents).await?;
-        let pending = (!missing.is_empty()).then_some(Pending::Body);
-        wanted.extend(missing);
-        Ok(pending)
-    }
-
-    /// Those of some bodies that are not here.
-    pub(super) async fn missing(
-        &self,
-        bodies: Vec<BodyRef>,
-    ) -> Result<Vec<BodyRef>, ActorProcessingErr> {
-        let read = self.driven.beside.store.read(move |reader| {
-            let mut missing = Vec::new();
-            for body in bodies {
-                if crate::bodies::kept::length(reader, &body.hash)?.is_none() {
-                    missing.push(body);
-                }
-            }
-            Ok(missing)
-        });
-        Ok(read.await?)
     }
 
     /// Hands the machine an event, and performs what follows.

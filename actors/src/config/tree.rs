@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::codec::{Bytes, Name};
 use regatta_protocol::config::adoption::{Choice, Chosen};
 use regatta_protocol::config::document::{ConfigDocument, FileSource, FileSpec};
 use regatta_protocol::config::resolve::{Changed, Class, Layer, Resolver, Weight};
 use regatta_protocol::config::value::{KeyPath, Value};
-use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::ident::{Hash, Serial};
 use regatta_protocol::ledger::bodies::root_of;
 use regatta_protocol::selector::Selector;
@@ -178,7 +178,11 @@ fn make(resolver: &Resolver, loaded: &Loaded, spec: &FileSpec) -> Result<Made, S
             };
             let resolution = resolver.resolve(from);
             let value: Option<Value> = resolution.value.map_err(|error| at(&error))?;
-            let missing = || at(&format_args!("nothing sets '{from}', which it is made from"));
+            let missing = || {
+                at(&format_args!(
+                    "nothing sets '{from}', which it is made from"
+                ))
+            };
             let value = value.ok_or_else(missing)?;
             let bytes = render(&value, from, *format).map_err(|error| at(&error))?;
             let digest = root_of(&bytes);

@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn a_user_and_a_group_are_found_by_their_names() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\nnav:x:1001:1002:,,,:/opt/nav:/bin/false\n";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nbroken\nnav:x:1001:1002:,,,:/opt/nav:/bin/false\n";
         let nav = User {
             uid: 1001,
             gid: 1002,

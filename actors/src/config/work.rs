@@ -51,14 +51,17 @@ pub fn find(
         let target = target.and_then(|chosen| library.get(&chosen.revision));
         if let Some(target) = target {
             let hooks = &target.document.hooks;
-            work.checks.extend(hooks.check.as_ref().map(|_| name.clone()));
-            work.probes.extend(hooks.healthy.as_ref().map(|_| name.clone()));
+            work.checks
+                .extend(hooks.check.as_ref().map(|_| name.clone()));
+            work.probes
+                .extend(hooks.healthy.as_ref().map(|_| name.clone()));
             work.confirm_ms = match (work.confirm_ms, hooks.confirm_ms) {
                 (Some(one), Some(other)) => Some(one.min(other)),
                 (one, other) => one.or(other),
             };
         }
-        work.hooks.extend(target.or(good).into_iter().flat_map(hooks_of));
+        work.hooks
+            .extend(target.or(good).into_iter().flat_map(hooks_of));
         work.back.extend(good.into_iter().flat_map(hooks_of));
     }
     Ok(Found { work, changes })

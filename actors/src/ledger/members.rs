@@ -18,10 +18,10 @@ use regatta_protocol::trust::papers::renewal;
 use regatta_protocol::trust::papers::{self, Greeting, PapersMessage, Shown};
 use regatta_protocol::trust::roll::Roll;
 
+use crate::bodies::BodiesMessage;
 use crate::ledger::Recognised;
 use crate::ledger::standing::info;
 use crate::ledger::state::LedgerState;
-use crate::bodies::BodiesMessage;
 use crate::membership::MembershipMessage;
 use crate::network::NetworkMessage;
 use crate::switchboard::Tag;

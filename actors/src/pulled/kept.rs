@@ -128,11 +128,7 @@ fn each_own(
 }
 
 /// The items of a batch of the node's own.
-pub fn parts(
-    reader: &Reader,
-    kind: LedgerKind,
-    parts: Vec<Part>,
-) -> Result<Vec<Item>, StoreError> {
+pub fn parts(reader: &Reader, kind: LedgerKind, parts: Vec<Part>) -> Result<Vec<Item>, StoreError> {
     let mut items = Vec::new();
     for part in parts {
         match part {

@@ -49,7 +49,11 @@ impl Files {
     ///
     /// # Errors
     /// Everything that is wrong with any of them.
-    pub fn read(&self, known: &[KeyPath], console: &mut Console<'_>) -> Result<Vec<Manifest>, Failure> {
+    pub fn read(
+        &self,
+        known: &[KeyPath],
+        console: &mut Console<'_>,
+    ) -> Result<Vec<Manifest>, Failure> {
         let sources: Vec<Source> = self.files.iter().map(|it| it.as_str().into()).collect();
         let read = sources::read(&sources, &mut console.input, known);
         let read = match read {
@@ -82,7 +86,11 @@ pub fn to_ask(manifests: &[Manifest], console: &mut Console<'_>) -> Result<Apply
         // What is sent has no paths of this machine: files are named by their contents.
         let text = manifest::write_here(&manifest.name, config, &|_| None);
         ask.manifests.push_str(&text);
-        if let Some((path, _)) = config.secrets.iter().find(|(_, from)| *from == SecretSource::Sealed) {
+        if let Some((path, _)) = config
+            .secrets
+            .iter()
+            .find(|(_, from)| *from == SecretSource::Sealed)
+        {
             let why = format!(
                 "{}: the secret {path} is sealed for the version that was there; name its source, such \
                  as {{from: env:NAME}}",
@@ -170,7 +178,8 @@ async fn keep_contents(manifests: &[Manifest], client: &Client) -> Result<(), Fa
         let Body::Config(config) = &manifest.body;
         for (hash, content) in &config.contents {
             let bytes = content.read(hash);
-            let bytes = bytes.map_err(|error| Failure::refused(format!("{}: {error}", manifest.place)))?;
+            let bytes =
+                bytes.map_err(|error| Failure::refused(format!("{}: {error}", manifest.place)))?;
             client.keep_body(bytes).await?;
         }
     }
@@ -184,7 +193,8 @@ fn expected(typed: &[String], manifests: &[Manifest]) -> Result<BTreeMap<String,
             Some((name, version)) => (name.to_owned(), version),
             None if manifests.len() == 1 => (manifests[0].name.to_string(), text.as_str()),
             None => {
-                let why = format!("--expect {text}: there are several documents; write NAME=VERSION");
+                let why =
+                    format!("--expect {text}: there are several documents; write NAME=VERSION");
                 return Err(Failure::usage(why));
             }
         };
@@ -194,7 +204,9 @@ fn expected(typed: &[String], manifests: &[Manifest]) -> Result<BTreeMap<String,
         }
         let version = version.trim_start_matches('@').parse();
         let version = version.map_err(|_| {
-            Failure::usage(format!("--expect {text}: a version is a number, such as 12"))
+            Failure::usage(format!(
+                "--expect {text}: a version is a number, such as 12"
+            ))
         })?;
         expected.insert(name, version);
     }
@@ -204,7 +216,9 @@ fn expected(typed: &[String], manifests: &[Manifest]) -> Result<BTreeMap<String,
 fn word(change: &DocumentChange) -> (&'static str, &'static str) {
     match change {
         DocumentChange { deleted: true, .. } => ("deleted", "31"),
-        DocumentChange { unchanged: true, .. } => ("unchanged", "90"),
+        DocumentChange {
+            unchanged: true, ..
+        } => ("unchanged", "90"),
         DocumentChange { before: None, .. } => ("created", "32"),
         _ => ("changed", "33"),
     }

@@ -76,7 +76,9 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
         } => {
             let found = place.client().effective(&device, path.as_deref()).await?;
             for name in &found.missing {
-                console.say(&format!("the words of config/{name} have not come here yet"));
+                console.say(&format!(
+                    "the words of config/{name} have not come here yet"
+                ));
             }
             match output {
                 Format::Json => output::json(console.out, &found.tree)?,
@@ -87,7 +89,9 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
         What::Get { path, output } => {
             let found = place.client().local_value(&path).await?;
             let Some(value) = &found.value else {
-                return Err(Failure::refused(format!("nothing is set at {path} on this node")));
+                return Err(Failure::refused(format!(
+                    "nothing is set at {path} on this node"
+                )));
             };
             match (output, value) {
                 (Format::Json, _) => output::json(console.out, value)?,
@@ -105,7 +109,9 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
                 out.flush()
             });
             watched.await?;
-            Err(Failure::refused("the node ended, or is starting its actors again"))
+            Err(Failure::refused(
+                "the node ended, or is starting its actors again",
+            ))
         }
         What::Import { folder, name, root } => import(folder, name, root, console),
     }

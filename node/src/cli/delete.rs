@@ -60,7 +60,11 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     let lose: std::collections::BTreeSet<&String> =
         planned.documents.iter().flat_map(|it| &it.leaves).collect();
     if !yes && lose.len() > 1 {
-        let names: Vec<&str> = planned.documents.iter().map(|it| it.name.as_str()).collect();
+        let names: Vec<&str> = planned
+            .documents
+            .iter()
+            .map(|it| it.name.as_str())
+            .collect();
         console.confirm(&format!(
             "delete config {}: {} devices lose what it brought",
             names.join(", "),
@@ -69,7 +73,8 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
     }
     ask.dry_run = false;
     for change in &planned.documents {
-        ask.expect.insert(change.name.clone(), change.before.unwrap_or(0));
+        ask.expect
+            .insert(change.name.clone(), change.before.unwrap_or(0));
     }
     show(&client.apply(&ask).await?, output, console)
 }

@@ -3,8 +3,8 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::get::configs;
 use super::console::{Console, Done, Failure};
+use super::get::configs;
 use super::output::{self, Format, words};
 use super::place::Place;
 use crate::control::api::{DeviceDetail, one_line};

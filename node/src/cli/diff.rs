@@ -6,8 +6,8 @@ use similar::{ChangeTag, TextDiff};
 use super::apply::{Files, to_ask};
 use super::console::{Console, Done};
 use super::place::Place;
-use crate::control::client::{Client, ClientError};
 use crate::control::api::ProblemKind;
+use crate::control::client::{Client, ClientError};
 use crate::exit::Exit;
 use crate::manifest::{self, Body, Manifest};
 
@@ -82,10 +82,7 @@ fn without_sources(text: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-async fn there(
-    client: &Client,
-    manifest: &Manifest,
-) -> Result<Option<(u32, String)>, ClientError> {
+async fn there(client: &Client, manifest: &Manifest) -> Result<Option<(u32, String)>, ClientError> {
     match client.config(manifest.name.as_str()).await {
         Ok(detail) => Ok(Some((detail.summary.version, detail.manifest))),
         Err(ClientError::Problem(problem)) if problem.kind == ProblemKind::NotFound => Ok(None),

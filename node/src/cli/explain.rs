@@ -27,7 +27,10 @@ pub struct Arguments {
 /// # Errors
 /// When there is no such device, nothing is at the place, or the node does not answer.
 pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>) -> Done {
-    let found = place.client().explain(&arguments.device, &arguments.path).await?;
+    let found = place
+        .client()
+        .explain(&arguments.device, &arguments.path)
+        .await?;
     match arguments.output {
         Format::Json => output::json(console.out, &found)?,
         Format::Yaml => output::yaml(console.out, &found)?,
@@ -37,13 +40,21 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
             }
         }
     }
-    Ok(if found.value.is_some() { Exit::ALL } else { Exit::ALL_FAILED })
+    Ok(if found.value.is_some() {
+        Exit::ALL
+    } else {
+        Exit::ALL_FAILED
+    })
 }
 
 fn lines(found: &Explanation) -> Vec<String> {
     let mut lines = Vec::new();
     let what = |saying: &Saying| {
-        let whom = if saying.select.is_empty() { "all devices" } else { &saying.select };
+        let whom = if saying.select.is_empty() {
+            "all devices"
+        } else {
+            &saying.select
+        };
         format!(
             "{} <- config/{}@{} ({whom}, {}, {})",
             saying.value, saying.document, saying.version, saying.by, saying.at
@@ -87,7 +98,10 @@ mod tests {
             device: "amr-07".to_owned(),
             path: "nav.max_velocity".to_owned(),
             value: Some(3.into()),
-            said: vec![saying("nav", 12, "holds", 3), saying("base", 3, "hidden", 5)],
+            said: vec![
+                saying("nav", 12, "holds", 3),
+                saying("base", 3, "hidden", 5),
+            ],
             note: Some("the device has not reported nav@12 yet".to_owned()),
         };
         assert_eq!(

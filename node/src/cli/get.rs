@@ -12,7 +12,8 @@ use super::output::{self, Format, words};
 use super::place::Place;
 use super::watch;
 use crate::control::api::{
-    ConfigSummary, Device, DeviceState, DriftedFile, Invite, InviteState, Manager, ManagerRequest, ManagerState,
+    ConfigSummary, Device, DeviceState, DriftedFile, Invite, InviteState, Manager, ManagerRequest,
+    ManagerState,
 };
 
 /// What was typed.
@@ -106,7 +107,9 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
         }
         What::Configs => {
             let show = |console: &mut Console<'_>, found: &Vec<ConfigSummary>| {
-                output::show(console, format, found, |found| configs::configs(found, wide))
+                output::show(console, format, found, |found| {
+                    configs::configs(found, wide)
+                })
             };
             watch::shown(console, watch, async || client.configs().await, show).await
         }

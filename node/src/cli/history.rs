@@ -81,7 +81,11 @@ pub async fn rollback(
 }
 
 pub(super) fn row(version: &ConfigVersion) -> Vec<Cell> {
-    let select = if version.select.is_empty() { "all" } else { &version.select };
+    let select = if version.select.is_empty() {
+        "all"
+    } else {
+        &version.select
+    };
     vec![
         version.version.to_string().into(),
         version.state.as_str().into(),

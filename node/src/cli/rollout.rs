@@ -85,7 +85,11 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
 }
 
 fn text(found: &RolloutStatus) -> String {
-    let why = found.why.as_deref().map(|why| format!(": {}", one_line(why)));
+    let devices = &found.devices;
+    let why = found
+        .why
+        .as_deref()
+        .map(|why| format!(": {}", one_line(why)));
     let mut text = format!(
         "config/{}@{}: {}{}\n",
         found.name,
@@ -95,13 +99,13 @@ fn text(found: &RolloutStatus) -> String {
     );
     text += &format!(
         "wave {} of {}, open since {}: {} of {} heard devices, {} selected\n",
-        found.wave, found.waves, found.since, found.reach, found.heard, found.selected
+        found.wave, found.waves, found.since, devices.reach, devices.heard, devices.selected
     );
     text += &format!(
         "open {}, applied {}, failed {}, following when they come {}\n",
-        found.open, found.applied, found.failed, found.following
+        devices.open, devices.applied, devices.failed, devices.following
     );
-    for (room, count) in &found.held {
+    for (room, count) in &devices.held {
         let room = if room.is_empty() { "all" } else { room };
         text += &format!("{count} of {room} wait: minAvailable has nobody to spare\n");
     }
@@ -111,6 +115,7 @@ fn text(found: &RolloutStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::api::RolloutCounts;
 
     #[test]
     fn a_rollout_is_told_in_three_lines_and_whom_it_holds_up() {
@@ -122,14 +127,16 @@ mod tests {
             wave: 1,
             waves: 3,
             since: "2026-11-20T12:00:00Z".to_owned(),
-            selected: 12,
-            heard: 10,
-            reach: 1,
-            open: 2,
-            applied: 1,
-            failed: 1,
-            following: 0,
-            held: [("site=osaka".to_owned(), 3)].into(),
+            devices: RolloutCounts {
+                selected: 12,
+                heard: 10,
+                reach: 1,
+                open: 2,
+                applied: 1,
+                failed: 1,
+                following: 0,
+                held: [("site=osaka".to_owned(), 3)].into(),
+            },
         };
         let expect = "\
 config/nav@4: paused: 1 of 2 devices failed

@@ -15,7 +15,8 @@ pub use self::asks::{GrantAsk, InviteAsk, LabelAsk, RevokeAsk, SignedInviteText,
 pub use self::config::{
     Applied, ApplyAsk, BodyGiven, ConfigCounts, ConfigDetail, ConfigDevice, ConfigState,
     ConfigSummary, ConfigVersion, Conflict, DocumentChange, DriftedFile, Effective, Explanation,
-    LocalValue, Preview, RollbackAsk, RolloutAction, RolloutAsk, RolloutStatus, Saying,
+    LocalValue, Preview, RollbackAsk, RolloutAction, RolloutAsk, RolloutCounts, RolloutStatus,
+    Saying,
 };
 pub use self::devices::{
     Copied, Device, DeviceDetail, DeviceState, Enrolment, Heard, KeyPrint, Labels, Papers, Role,

@@ -15,7 +15,7 @@ use regatta_protocol::config::value::KeyPath;
 use regatta_protocol::selector::Selector;
 
 use super::{Desk, note, problem, saved};
-use crate::control::api::{ApplyAsk, Applied, BodyGiven, DocumentChange, Problem, RollbackAsk};
+use crate::control::api::{Applied, ApplyAsk, BodyGiven, DocumentChange, Problem, RollbackAsk};
 use crate::control::server::Caller;
 use crate::manifest::{self, Body};
 
@@ -146,12 +146,16 @@ impl Desk {
             });
         }
         if puts.is_empty() {
-            return Err(Problem::usage("nothing to apply: no documents, and none to delete"));
+            return Err(Problem::usage(
+                "nothing to apply: no documents, and none to delete",
+            ));
         }
         for (document, texts) in ask.secrets {
             let put = puts.iter_mut().find(|put| put.name.as_str() == document);
             let put = put.ok_or_else(|| {
-                Problem::usage(format!("secrets for '{document}', which is not among the documents"))
+                Problem::usage(format!(
+                    "secrets for '{document}', which is not among the documents"
+                ))
             })?;
             for (path, text) in texts {
                 let path = KeyPath::parse(&path);
@@ -169,7 +173,9 @@ impl Desk {
 
     /// Who writes, as others are shown it.
     pub(super) async fn writer(&self, caller: &Caller) -> Result<String, Problem> {
-        let own = acts::look(self.handles()?, |view| view.papers.certificate.name.to_string());
+        let own = acts::look(self.handles()?, |view| {
+            view.papers.certificate.name.to_string()
+        });
         let own = own.await.map_err(problem)?;
         Ok(format!("{caller}@{own}"))
     }

@@ -14,8 +14,8 @@ use super::SettingsError;
 use super::layers::{Origin, Origins, Value};
 use crate::cli::span;
 use crate::control::client::SOCKET_NAME;
-use crate::folder::OWN_FILES;
 use crate::control::server::ServerSettings;
+use crate::folder::OWN_FILES;
 use crate::log;
 
 /// Everything that a node is started with, its state folder aside.
@@ -290,9 +290,8 @@ impl<'a> Field<'a> {
         let Value::List(items) = &self.origin().value else {
             panic!("{} is a list", self.1);
         };
-        let path = |text: &String| {
-            absolute(text).map_err(|why| self.wrong(format!("{text:?} {why}")))
-        };
+        let path =
+            |text: &String| absolute(text).map_err(|why| self.wrong(format!("{text:?} {why}")));
         items.iter().map(path).collect()
     }
 
@@ -303,7 +302,9 @@ impl<'a> Field<'a> {
         };
         match words.iter().any(|word| word.contains("{unit}")) {
             true => Ok(words.clone()),
-            false => Err(self.wrong("has no {unit} in it, which stands for the unit's name".to_owned())),
+            false => {
+                Err(self.wrong("has no {unit} in it, which stands for the unit's name".to_owned()))
+            }
         }
     }
 

@@ -61,11 +61,7 @@ pub const KEYS: [Key; 18] = [
     key("store.free_min", Kind::Text, "16MiB"),
     key("files.root", Kind::Text, "/"),
     key("files.allow", Kind::List, "/opt"),
-    key(
-        "services.restart",
-        Kind::List,
-        "systemctl,restart,{unit}",
-    ),
+    key("services.restart", Kind::List, "systemctl,restart,{unit}"),
     key("services.reload", Kind::List, "systemctl,reload,{unit}"),
 ];
 

@@ -188,12 +188,7 @@ fn may_write(holdings: &Holdings, held: &HeldRevision, labels: &Labels) -> bool 
 /// Whether who wrote under a certificate may have commands run as a user on a device with these labels;
 /// none is the node's own user.
 #[must_use]
-pub fn may_run(
-    holdings: &Holdings,
-    signer: &Serial,
-    labels: &Labels,
-    user: Option<&Name>,
-) -> bool {
+pub fn may_run(holdings: &Holdings, signer: &Serial, labels: &Labels, user: Option<&Name>) -> bool {
     let author = author(holdings, signer);
     author.is_some_and(|author| {
         let mut grants = author.grants.iter();

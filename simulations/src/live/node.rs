@@ -158,7 +158,10 @@ impl LiveNode {
     /// Where a file of a document lies.
     #[must_use]
     pub fn file(&self, path: &str) -> PathBuf {
-        self.files.path().join("root").join(path.trim_start_matches('/'))
+        self.files
+            .path()
+            .join("root")
+            .join(path.trim_start_matches('/'))
     }
 
     /// Whether it is a manager.

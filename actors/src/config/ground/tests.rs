@@ -55,8 +55,12 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn a_file_gets_its_content_and_its_permissions_and_nothing_stays_beside_it() {
     let device = device();
-    device.put("/opt/nav/a/params.yaml", "one").expect("written");
-    device.put("/opt/nav/a/params.yaml", "two").expect("written");
+    device
+        .put("/opt/nav/a/params.yaml", "one")
+        .expect("written");
+    device
+        .put("/opt/nav/a/params.yaml", "two")
+        .expect("written");
     let file = device.at("opt/nav/a/params.yaml");
     assert_eq!(fs::read_to_string(&file).expect("readable"), "two");
     let mode = fs::metadata(&file).expect("there").permissions().mode();
@@ -84,7 +88,10 @@ fn a_path_outside_of_the_allowed_roots_is_refused() {
     ];
     for path in outside {
         let refused = device.put(path, "x");
-        assert!(matches!(refused, Err(FileError::Outside { .. })), "{path}: {refused:?}");
+        assert!(
+            matches!(refused, Err(FileError::Outside { .. })),
+            "{path}: {refused:?}"
+        );
     }
     assert_eq!(names(&device.at("etc")), ["nav"]);
 }
@@ -98,13 +105,18 @@ fn links_that_stay_within_are_followed_and_those_that_lead_out_are_not() {
     symlink("../etc/shadow.d", device.at("opt/also")).expect("a link");
     for path in ["/opt/out/x", "/opt/also/x", "/opt/out/deeper/x"] {
         let refused = device.put(path, "x");
-        assert!(matches!(refused, Err(FileError::Link { .. })), "{path}: {refused:?}");
+        assert!(
+            matches!(refused, Err(FileError::Link { .. })),
+            "{path}: {refused:?}"
+        );
     }
     assert_eq!(names(&secret), [] as [&str; 0], "nothing was written there");
 
     fs::create_dir_all(device.at("opt/v2")).expect("a folder");
     symlink(device.at("opt/v2"), device.at("opt/current")).expect("a link");
-    device.put("/opt/current/x", "within").expect("it stays within");
+    device
+        .put("/opt/current/x", "within")
+        .expect("it stays within");
     assert_eq!(names(&device.at("opt/v2")), ["x"]);
 }
 
@@ -115,7 +127,10 @@ fn what_is_no_file_is_left_alone() {
     fs::create_dir_all(device.at("opt/folder")).expect("a folder");
     for path in ["/opt/link", "/opt/folder"] {
         let refused = device.put(path, "x");
-        assert!(matches!(refused, Err(FileError::Special { .. })), "{path}: {refused:?}");
+        assert!(
+            matches!(refused, Err(FileError::Special { .. })),
+            "{path}: {refused:?}"
+        );
     }
     assert!(device.at("opt/link").is_symlink());
 }
@@ -140,8 +155,14 @@ fn a_write_that_breaks_off_leaves_what_was_there() {
     let spot = device.ground.spot("/opt/a", true).expect("allowed");
     let spot = spot.expect("there");
     let broken = spot.put(&mut Breaks(3), device.attributes());
-    assert!(matches!(broken, Err(FileError::System { .. })), "{broken:?}");
-    assert_eq!(fs::read_to_string(device.at("opt/a")).expect("there"), "good");
+    assert!(
+        matches!(broken, Err(FileError::System { .. })),
+        "{broken:?}"
+    );
+    assert_eq!(
+        fs::read_to_string(device.at("opt/a")).expect("there"),
+        "good"
+    );
     assert_eq!(names(&device.at("opt")), ["a"]);
     // What a killed process left is in nobody's way.
     fs::write(device.at("opt/.a.regatta-new"), "half").expect("written");

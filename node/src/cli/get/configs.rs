@@ -27,7 +27,11 @@ pub fn configs(found: &[ConfigSummary], wide: bool) -> Table {
     }
     let mut table = Table::new(columns, "no configs");
     for config in found {
-        let select = if config.select.is_empty() { "all" } else { &config.select };
+        let select = if config.select.is_empty() {
+            "all"
+        } else {
+            &config.select
+        };
         let counts = &config.devices;
         let count = |number: u32, colour: &'static str| match number {
             0 => Cell::from("0"),
@@ -59,7 +63,12 @@ pub fn configs(found: &[ConfigSummary], wide: bool) -> Table {
 
 /// Files that were changed by hand.
 pub fn drift(found: &[DriftedFile]) -> Table {
-    let columns = vec![whole("DEVICE"), whole("STATE"), whole("CONFIG"), cut("FILE")];
+    let columns = vec![
+        whole("DEVICE"),
+        whole("STATE"),
+        whole("CONFIG"),
+        cut("FILE"),
+    ];
     let mut table = Table::new(columns, "no file was changed by hand");
     for file in found {
         table.push(vec![

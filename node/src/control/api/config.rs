@@ -261,6 +261,27 @@ pub struct Conflict {
     pub lost: Vec<ConfigVersion>,
 }
 
+/// The devices of a rollout in numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RolloutCounts {
+    /// Devices that the document is for.
+    pub selected: u32,
+    /// Of these, those heard during the wave.
+    pub heard: u32,
+    /// How many of the heard the wave is to reach.
+    pub reach: u32,
+    /// How many of the heard it has been opened for.
+    pub open: u32,
+    /// How many of the heard have applied it.
+    pub applied: u32,
+    /// How many of the heard refused it or took it back.
+    pub failed: u32,
+    /// Devices that it is open for and that were not heard: they follow when they come.
+    pub following: u32,
+    /// Devices that wait because `minAvailable` has nobody to spare, by label.
+    pub held: BTreeMap<String, u32>,
+}
+
 /// How far a change has gone out in waves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RolloutStatus {
@@ -278,22 +299,9 @@ pub struct RolloutStatus {
     pub waves: u32,
     /// Since when it is open.
     pub since: Moment,
-    /// Devices that the document is for.
-    pub selected: u32,
-    /// Of these, those heard during the wave.
-    pub heard: u32,
-    /// How many of the heard the wave is to reach.
-    pub reach: u32,
-    /// How many of the heard it has been opened for.
-    pub open: u32,
-    /// How many of the heard have applied it.
-    pub applied: u32,
-    /// How many of the heard refused it or took it back.
-    pub failed: u32,
-    /// Devices that it is open for and that were not heard: they follow when they come.
-    pub following: u32,
-    /// Devices that wait because `minAvailable` has nobody to spare, by label.
-    pub held: BTreeMap<String, u32>,
+    /// Its devices in numbers.
+    #[serde(flatten)]
+    pub devices: RolloutCounts,
 }
 
 /// What is to become of a rollout.

@@ -93,7 +93,8 @@ impl Client {
 
     /// What holds on the node itself.
     pub async fn local_value(&self, path: &str) -> Result<LocalValue, ClientError> {
-        self.get(&format!("/v1/config?path={}", encoded(path))).await
+        self.get(&format!("/v1/config?path={}", encoded(path)))
+            .await
     }
 
     /// The same, handed on again whenever it changes.

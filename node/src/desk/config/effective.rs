@@ -42,7 +42,9 @@ pub(crate) fn json(value: &Value) -> serde_json::Value {
         Value::Text(text) => text.clone().into(),
         Value::List(items) => items.iter().map(json).collect(),
         Value::Map(entries) => {
-            let entries = entries.iter().map(|(key, value)| (key.clone(), json(value)));
+            let entries = entries
+                .iter()
+                .map(|(key, value)| (key.clone(), json(value)));
             entries.collect()
         }
     }
@@ -168,7 +170,9 @@ impl Desk {
         Ok(Effective {
             device: device.to_owned(),
             tree: json(&tree),
-            documents: documents.map(|(name, (version, _))| (name, version.version)).collect(),
+            documents: documents
+                .map(|(name, (version, _))| (name, version.version))
+                .collect(),
             missing: made.missing,
         })
     }
@@ -222,8 +226,7 @@ impl Desk {
         document: Option<String>,
         versions: &BTreeMap<String, (Version, String)>,
     ) -> Result<Option<String>, Problem> {
-        let Some((name, (version, _))) =
-            document.and_then(|name| versions.get_key_value(&name))
+        let Some((name, (version, _))) = document.and_then(|name| versions.get_key_value(&name))
         else {
             return Ok(None);
         };
@@ -237,16 +240,21 @@ impl Desk {
         Ok(match (standing, holds) {
             (_, Some((id, _))) if id == version.id => None,
             (Some(standing), holds) if standing.last.revision == Some(version.id) => {
-                let fault = standing.fault.map(|fault| fault.to_string()).unwrap_or_default();
+                let fault = standing
+                    .fault
+                    .map(|fault| fault.to_string())
+                    .unwrap_or_default();
                 let there = holds.map_or_else(
                     || "nothing of it holds there".to_owned(),
                     |(_, held)| format!("{name}@{held} holds there"),
                 );
-                Some(format!("the device did not take {name}@{number}: {fault}; {there}"))
+                Some(format!(
+                    "the device did not take {name}@{number}: {fault}; {there}"
+                ))
             }
-            (_, Some((_, held))) => {
-                Some(format!("the device has {name}@{held} still; {name}@{number} is pending"))
-            }
+            (_, Some((_, held))) => Some(format!(
+                "the device has {name}@{held} still; {name}@{number} is pending"
+            )),
             (_, None) => Some(format!("the device has not reported {name}@{number} yet")),
         })
     }

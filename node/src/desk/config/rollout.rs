@@ -20,7 +20,9 @@ use regatta_protocol::trust::certificate::Rank;
 use regatta_protocol::trust::roll::Roll;
 
 use super::versions::Version;
-use crate::control::api::{Problem, RolloutAction, RolloutAsk, RolloutStatus, Saved, moment};
+use crate::control::api::{
+    Problem, RolloutAction, RolloutAsk, RolloutCounts, RolloutStatus, Saved, moment,
+};
 use crate::control::server::Caller;
 use crate::desk::devices::only_managers;
 use crate::desk::{Desk, note, problem, saved};
@@ -101,7 +103,9 @@ impl Desk {
         let devices = devices.await.map_err(problem)??;
         let nodes: Vec<_> = devices.keys().copied().collect();
         let seen = acts::look_around(self.handles()?, move |view| {
-            let seen = nodes.iter().map(|node| view.machine.state_of(*node, view.now));
+            let seen = nodes
+                .iter()
+                .map(|node| view.machine.state_of(*node, view.now));
             seen.collect::<Vec<_>>()
         });
         let seen = seen.await.map_err(problem)?;
@@ -173,6 +177,19 @@ impl Desk {
         Ok((version, found, counted, now))
     }
 
+    async fn aborted(
+        &self,
+        found: RolloutDocument,
+        by: String,
+    ) -> Result<Option<RolloutDocument>, Problem> {
+        let rollouts = config::look(&self.handles()?.config, |view| view.rollouts.clone());
+        let rollouts = rollouts.await.map_err(problem)?;
+        let aborted = acts::look(self.handles()?, move |view| {
+            rollouts.aborted(view.replica.holdings().catalog(), &found, &by)
+        });
+        aborted.await.map_err(problem)
+    }
+
     /// How far a change has gone out.
     ///
     /// # Errors
@@ -188,14 +205,16 @@ impl Desk {
             wave: u32::from(found.wave) + 1,
             waves: u32::from(found.waves()),
             since: moment(found.since.0),
-            selected: counted.selected,
-            heard: counted.heard,
-            reach: counted.reach,
-            open: counted.open,
-            applied: counted.applied,
-            failed: counted.failed,
-            following: counted.following,
-            held: counted.held,
+            devices: RolloutCounts {
+                selected: counted.selected,
+                heard: counted.heard,
+                reach: counted.reach,
+                open: counted.open,
+                applied: counted.applied,
+                failed: counted.failed,
+                following: counted.following,
+                held: counted.held,
+            },
         })
     }
 
@@ -211,11 +230,16 @@ impl Desk {
     ) -> Result<Saved, Problem> {
         let (version, found, counted, now) = self.going(document).await?;
         let by = self.writer(caller).await?;
-        let why = ask.why.unwrap_or_else(|| "an operator asked for it".to_owned());
+        let why = ask
+            .why
+            .unwrap_or_else(|| "an operator asked for it".to_owned());
         let (next, done) = match ask.action {
             RolloutAction::Pause => (found.paused(&by, &why), "paused"),
             RolloutAction::Resume => (found.resumed(counted.failed, now), "resumed"),
-            RolloutAction::Abort => (found.aborted(&by), "aborted: devices go back to what was before"),
+            RolloutAction::Abort => (
+                self.aborted(found.clone(), by).await?,
+                "aborted: devices go back to what was before",
+            ),
         };
         let (state, _) = word(&found.state);
         let next = next.ok_or_else(|| {
@@ -225,10 +249,17 @@ impl Desk {
             ))
         })?;
         let draft = draft_of(&version.id, &version.select, &next);
-        keep_body(self.handles()?, draft.bytes.clone()).await.map_err(problem)?;
-        let written = acts::write(self.handles()?, move |view| Ok((vec![draft.write(view)], ())));
+        keep_body(self.handles()?, draft.bytes.clone())
+            .await
+            .map_err(problem)?;
+        let written = acts::write(self.handles()?, move |view| {
+            Ok((vec![draft.write(view)], ()))
+        });
         let written = written.await.map_err(problem)?;
-        let what = format!("the rollout of config/{document}@{} is {done}", version.version);
+        let what = format!(
+            "the rollout of config/{document}@{} is {done}",
+            version.version
+        );
         note(caller, &what);
         Ok(saved(&written, self.manager_count().await?, what))
     }

@@ -47,7 +47,9 @@ fn state(version: &Version, standing: Option<&Standing>, heard: bool) -> ConfigS
 }
 
 fn targets(version: &Version, devices: &Devices, reported: &Reported) -> Vec<ConfigDevice> {
-    let selected = devices.iter().filter(|(_, it)| version.select.matches(&it.labels));
+    let selected = devices
+        .iter()
+        .filter(|(_, it)| version.select.matches(&it.labels));
     let mut targets: Vec<ConfigDevice> = selected
         .map(|(node, known)| {
             let standing = reported.get(node);
@@ -58,7 +60,9 @@ fn targets(version: &Version, devices: &Devices, reported: &Reported) -> Vec<Con
                 state,
                 holds: standing.and_then(|it| it.holds).map(|(_, version)| version),
                 at: standing.map(|it| moment(it.at.0)),
-                why: why.and_then(|it| it.fault.as_ref()).map(ToString::to_string),
+                why: why
+                    .and_then(|it| it.fault.as_ref())
+                    .map(ToString::to_string),
             }
         })
         .collect();
@@ -116,7 +120,8 @@ impl Desk {
         let (name, nodes) = (version.name.clone(), devices.keys().copied());
         let nodes: Vec<NodeId> = nodes.collect();
         let look = config::look(&self.handles()?.config, move |view| {
-            let standing = |node: NodeId| Some((node, view.reports.standing(&node, &name)?.clone()));
+            let standing =
+                |node: NodeId| Some((node, view.reports.standing(&node, &name)?.clone()));
             nodes.into_iter().filter_map(standing).collect::<Reported>()
         });
         look.await.map_err(problem)
@@ -207,7 +212,9 @@ impl Desk {
     pub async fn drift(&self) -> Result<Vec<DriftedFile>, Problem> {
         let drifted = config::look(&self.handles()?.config, |view| {
             let drifted = view.reports.drifted();
-            drifted.map(|(node, it)| (*node, it.clone())).collect::<Vec<_>>()
+            drifted
+                .map(|(node, it)| (*node, it.clone()))
+                .collect::<Vec<_>>()
         });
         let drifted = drifted.await.map_err(problem)?;
         let told = acts::look(self.handles()?, move |view| {

@@ -28,9 +28,16 @@ pub(super) struct Version {
     pub(super) body: Option<BodyRef>,
     pub(super) at: Millis,
     pub(super) manager: String,
-    /// Whether it holds, or lost; neither where it was replaced.
-    pub(super) holds: bool,
-    pub(super) lost: bool,
+    pub(super) standing: Standing,
+}
+
+/// What became of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Holds,
+    /// To one that was made without seeing it.
+    Lost,
+    Replaced,
 }
 
 impl Version {
@@ -52,17 +59,20 @@ impl Version {
             body: held.body,
             at: held.stamp.wall,
             manager: name_of(names, &held.place.ledger.author),
-            holds: heads.is_some_and(|heads| heads.winner == *id),
-            lost: heads.is_some_and(|heads| heads.conflicts.contains(id)),
+            standing: match heads {
+                Some(heads) if heads.winner == *id => Standing::Holds,
+                Some(heads) if heads.conflicts.contains(id) => Standing::Lost,
+                _ => Standing::Replaced,
+            },
         }
     }
 
     fn state(&self) -> &'static str {
-        match self {
-            Self { lost: true, .. } => "lost",
-            Self { deletes: true, .. } => "deletes",
-            Self { holds: true, .. } => "holds",
-            _ => "replaced",
+        match self.standing {
+            Standing::Lost => "lost",
+            _ if self.deletes => "deletes",
+            Standing::Holds => "holds",
+            Standing::Replaced => "replaced",
         }
     }
 }
@@ -85,15 +95,26 @@ impl Desk {
         let Some(body) = version.body else {
             return Ok(None);
         };
-        let read = self.handles()?.store.read(move |reader| kept::body(reader, &body.hash));
-        let read = read.await.map_err(|error| Problem::not_ready(error.to_string()))?;
+        let read = self
+            .handles()?
+            .store
+            .read(move |reader| kept::body(reader, &body.hash));
+        let read = read
+            .await
+            .map_err(|error| Problem::not_ready(error.to_string()))?;
         let document = read.map(|bytes| codec::decode::<ConfigDocument>(&bytes));
-        document.transpose().map_err(|error| Problem::bug(error.to_string()))
+        document
+            .transpose()
+            .map_err(|error| Problem::bug(error.to_string()))
     }
 
     /// The same, where they have to be here.
     pub(super) async fn words(&self, version: &Version) -> Result<ConfigDocument, Problem> {
-        let Version { name, version: number, .. } = version;
+        let Version {
+            name,
+            version: number,
+            ..
+        } = version;
         let words = self.words_of(version).await?;
         words.ok_or_else(|| {
             Problem::not_ready(format!(
@@ -136,9 +157,11 @@ impl Desk {
         };
         // Of two that bear one number the one that did not lose is meant.
         let first = found.next().ok_or_else(missing)?;
-        let version = match first.lost {
-            true => found.find(|it| !it.lost).unwrap_or(first),
-            false => first,
+        let version = match first.standing {
+            Standing::Lost => found
+                .find(|it| it.standing != Standing::Lost)
+                .unwrap_or(first),
+            _ => first,
         };
         match version.deletes {
             true => Err(Problem::refused(format!(
