@@ -2,6 +2,8 @@
 
 #[path = "chaos/crowd.rs"]
 mod crowd;
+#[path = "chaos/draw.rs"]
+mod draw;
 #[path = "chaos/facts.rs"]
 mod facts;
 #[path = "chaos/fleet.rs"]
@@ -12,9 +14,13 @@ mod ground;
 mod history;
 #[path = "chaos/lab.rs"]
 mod lab;
+#[path = "chaos/loopback.rs"]
+mod loopback;
 #[path = "chaos/machine.rs"]
 mod machine;
 
+#[path = "chaos/adoption.rs"]
+mod adoption;
 #[path = "chaos/alone.rs"]
 mod alone;
 #[path = "chaos/crowds.rs"]

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
+use super::draw::Draw;
 use super::facts::{holds, say, until};
 use super::fleet::{FORMS, Fleet};
 use super::history::History;
@@ -15,19 +16,6 @@ const ROUNDS: u32 = 20;
 const LIVES_MS_MAX: u64 = 400;
 /// Another run of this one draws the same moments.
 const SEED: u64 = 7;
-
-/// Steele and others' SplitMix64: enough to draw moments, and nothing of the nodes' own.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-}
 
 /// Writes as fast as one hand does until it is told to stop.
 fn write(at: &Machine, key: &str, round: u32, stop: &AtomicBool) -> History {

@@ -1,5 +1,7 @@
 //! A fleet on loopback, made by the command line alone: nodes are started, waited for and ended here.
 
+#[path = "fleet/config.rs"]
+mod config;
 #[path = "fleet/demo.rs"]
 mod demo;
 #[path = "fleet/work.rs"]

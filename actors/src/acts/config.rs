@@ -6,7 +6,7 @@ use regatta_protocol::catalog::{
     CONFIG, Catalog, DocumentKey, Heads, HeldRevision, Revision, RevisionSet,
 };
 use regatta_protocol::codec::{self, Bytes, Name};
-use regatta_protocol::config::document::{ConfigDocument, SecretTexts, Secrets};
+use regatta_protocol::config::document::{ConfigDocument, FileSource, SecretTexts, Secrets};
 use regatta_protocol::config::value::KeyPath;
 use regatta_protocol::crypto::seal::{DataKey, SealedValue};
 use regatta_protocol::ident::{FleetId, Hash, NodeId};
@@ -21,7 +21,7 @@ use regatta_protocol::trust::roll::{Enrolled, Roll};
 use tokio::sync::oneshot;
 
 use super::{ActError, Saved, ask, write};
-use crate::bodies::BodiesMessage;
+use crate::bodies::{BodiesMessage, kept};
 use crate::config::SECRETS_DETAIL;
 use crate::crew::Handles;
 use crate::ledger::LedgerView;
@@ -147,6 +147,34 @@ pub async fn keep_body(handles: &Handles, body: Bytes) -> Result<BodyRef, ActErr
     Ok(named)
 }
 
+/// Whether the contents that a document names are on this manager: devices would wait for others for ever.
+async fn are_here(
+    handles: &Handles,
+    name: &Name,
+    document: &ConfigDocument,
+) -> Result<(), ActError> {
+    for file in &document.files {
+        let FileSource::Content { hash, bytes } = file.source else {
+            continue;
+        };
+        let length = handles
+            .store
+            .read(move |reader| kept::length(reader, &hash));
+        let length = length
+            .await
+            .map_err(|error| ActError::Invalid(error.to_string()))?;
+        if length != Some(bytes) {
+            let why = format!(
+                "config/{name}: {}: this manager has no content {hash} of {bytes} bytes; apply the file \
+                 itself, or do it on a manager that has it",
+                file.path
+            );
+            return Err(ActError::Invalid(why));
+        }
+    }
+    Ok(())
+}
+
 /// Says what writing these would do, and changes nothing.
 ///
 /// # Errors
@@ -180,6 +208,9 @@ pub async fn apply(handles: &Handles, puts: Vec<Put>) -> Result<Saved<Vec<Placed
     let sealed = puts.into_iter().map(|put| seal(&fleet, put, &mut prng));
     let mut sealed = sealed.collect::<Result<Vec<Sealed>, ActError>>()?;
     for sealed in &sealed {
+        if let Some(document) = &sealed.put.document {
+            are_here(handles, &sealed.put.name, document).await?;
+        }
         if let Some((_, bytes)) = &sealed.body {
             keep_body(handles, bytes.clone()).await?;
         }

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{
@@ -15,6 +16,9 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use thiserror::Error;
+
+/// What of a file's name stands in the name of its unfinished copy; disks take 255 bytes.
+const BEGIN_BYTES_MAX: usize = 200;
 
 /// A file that is not written by the path that a document gives.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -280,9 +284,14 @@ impl Spot {
         }
     }
 
+    /// Of a long name only the beginning: the whole one with an ending would be more than a disk takes, and
+    /// a device that can neither write it nor remove it would take nothing any more.
     fn unfinished(&self) -> OsString {
+        let bytes = self.name.as_bytes();
         let mut name = OsString::from(".");
-        name.push(&self.name);
+        name.push(OsStr::from_bytes(
+            &bytes[..bytes.len().min(BEGIN_BYTES_MAX)],
+        ));
         name.push(".regatta-new");
         name
     }

@@ -458,16 +458,18 @@ impl ConfigState {
         self.driven.applied.send_modify(|count| *count += 1);
     }
 
-    /// Of revisions that neither hold nor are tried nothing is kept in memory.
+    /// Of revisions that neither hold nor are tried, now or next, nothing is kept in memory.
     fn forget_unused(&mut self) {
         let state = self.driven.machine.state();
         let target = state.target();
+        let wanted = self.driven.machine.wanted();
         let used = |choice: &regatta_protocol::config::adoption::Choice, id| {
             choice.values().any(|chosen| chosen.revision == id)
         };
-        self.documents
-            .library
-            .retain(|id, _| used(&state.good, *id) || used(&target, *id));
+        self.documents.library.retain(|id, _| {
+            let wanted = wanted.is_some_and(|wanted| used(wanted, *id));
+            wanted || used(&state.good, *id) || used(&target, *id)
+        });
     }
 }
 

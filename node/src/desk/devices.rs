@@ -34,7 +34,7 @@ struct Listed {
     names: Names,
 }
 
-fn only_managers(view: &LedgerView<'_>) -> Result<(), Problem> {
+pub(super) fn only_managers(view: &LedgerView<'_>) -> Result<(), Problem> {
     if view.papers.is_manager() {
         return Ok(());
     }

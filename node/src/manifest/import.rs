@@ -86,7 +86,11 @@ impl Imported {
 
 fn path_of(content: &Content) -> Option<String> {
     match &content.source {
-        ContentSource::File(path) => path.to_str().map(str::to_owned),
+        // Wherever the document is put it leads there.
+        ContentSource::File(path) => {
+            let path = std::path::absolute(path).ok()?;
+            path.to_str().map(str::to_owned)
+        }
         ContentSource::Bytes(_) => None,
     }
 }

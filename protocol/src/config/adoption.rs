@@ -77,6 +77,12 @@ impl Adoption {
         &self.state
     }
 
+    /// What is wanted by now, tried or not; none until the driver said it.
+    #[must_use]
+    pub fn wanted(&self) -> Option<&Choice> {
+        self.wanted.as_ref().map(|wanted| &wanted.take)
+    }
+
     fn resume(&mut self, now: Millis, out: &mut Vec<Effect>) {
         let Some(attempt) = &mut self.state.attempt else {
             return;

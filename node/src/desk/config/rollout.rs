@@ -20,6 +20,7 @@ use crate::control::api::{
     Problem, RolloutAction, RolloutAsk, RolloutCounts, RolloutStatus, Saved, moment,
 };
 use crate::control::server::Caller;
+use crate::desk::devices::only_managers;
 use crate::desk::{Desk, note, problem, saved};
 
 fn word(state: &RolloutState) -> (&'static str, Option<String>) {
@@ -66,15 +67,16 @@ impl Desk {
     async fn facts(&self, version: &Version, now: Millis) -> Result<Vec<DeviceFacts>, Problem> {
         let select = version.select.clone();
         let devices = acts::look(self.handles()?, move |view| {
+            only_managers(view)?;
             let devices = Roll::of(view.replica.holdings()).devices();
             let live = devices
                 .iter()
                 .filter(|it| it.is_live() && it.rank() == Rank::Device);
             let labelled = live.map(|it| (it.node, labels_of(it)));
             let selected = labelled.filter(|(_, labels)| select.matches(labels));
-            selected.collect::<BTreeMap<_, _>>()
+            Ok(selected.collect::<BTreeMap<_, _>>())
         });
-        let devices = devices.await.map_err(problem)?;
+        let devices = devices.await.map_err(problem)??;
         let nodes: Vec<_> = devices.keys().copied().collect();
         let seen = acts::look_around(self.handles()?, move |view| {
             let seen = nodes

@@ -17,6 +17,7 @@ use crate::control::api::{
     ConfigCounts, ConfigDetail, ConfigDevice, ConfigState, ConfigSummary, DriftedFile, Problem,
     moment,
 };
+use crate::desk::devices::only_managers;
 use crate::desk::names::{name_of, names};
 use crate::desk::{Desk, problem};
 use crate::manifest;
@@ -102,13 +103,14 @@ fn counted(targets: &[ConfigDevice]) -> ConfigCounts {
 impl Desk {
     async fn known(&self) -> Result<Devices, Problem> {
         let enrolled = acts::look(self.handles()?, |view| {
+            only_managers(view)?;
             let devices = Roll::of(view.replica.holdings()).devices();
             let live = devices.into_iter();
             let live = live.filter(|it| it.is_live() && it.rank() == Rank::Device);
-            live.map(|it| (it.node, it.name().to_string(), labels_of(&it)))
-                .collect::<Vec<_>>()
+            let live = live.map(|it| (it.node, it.name().to_string(), labels_of(&it)));
+            Ok(live.collect::<Vec<_>>())
         });
-        let enrolled = enrolled.await.map_err(problem)?;
+        let enrolled = enrolled.await.map_err(problem)??;
         let nodes: Vec<NodeId> = enrolled.iter().map(|(node, _, _)| *node).collect();
         let heard = acts::look_around(self.handles()?, move |view| {
             let ready = |node: &NodeId| {
@@ -254,6 +256,7 @@ impl Desk {
         });
         let drifted = drifted.await.map_err(problem)?;
         let told = acts::look(self.handles()?, move |view| {
+            only_managers(view)?;
             let names = names(view);
             let told = drifted.into_iter().map(|(node, drifted)| DriftedFile {
                 device: name_of(&names, &node),
@@ -261,8 +264,8 @@ impl Desk {
                 document: drifted.document.to_string(),
                 gone: drifted.gone,
             });
-            told.collect()
+            Ok(told.collect())
         });
-        told.await.map_err(problem)
+        told.await.map_err(problem)?
     }
 }
