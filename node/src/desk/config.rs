@@ -1,6 +1,7 @@
 //! What operators do with configuration: write documents, and see how far devices are with them.
 
 mod effective;
+mod health;
 mod rollout;
 mod standing;
 mod versions;

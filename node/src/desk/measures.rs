@@ -204,6 +204,7 @@ impl Desk {
         let mut checks = local_checks(&status, off_ms);
         checks.extend(reach_checks(&status, links.len(), relayed));
         checks.push(certificate_check(status.node.role, left_ms / DAY_MS));
+        checks.push(self.config_check().await?);
         let warnings = status.warnings.into_iter();
         checks.extend(warnings.map(|warning| check("warning", false, warning, "")));
         Ok(checks)
