@@ -47,35 +47,35 @@ impl Desk {
     ) -> Result<Option<(RolloutDocument, Millis)>, Problem> {
         let rollouts = config::look(&self.handles()?.config, |view| view.rollouts.clone());
         let mut rollouts = rollouts.await.map_err(problem)?;
-        let (mut found, mut now) = self.find_rollout(&rollouts, version).await?;
-        if let Err(missing) = &found {
-            // Words that are here, and were not looked at yet.
-            for (id, body) in missing.clone() {
-                let read = self.handles()?.store.read(move |reader| kept::body(reader, &body.hash));
-                let read = read.await.map_err(|error| Problem::not_ready(error.to_string()))?;
-                if let Some(Ok(words)) = read.map(|bytes| codec::decode::<RolloutDocument>(&bytes)) {
-                    rollouts.take(id, words);
-                }
+        loop {
+            let (seen, id) = (rollouts.clone(), version.id);
+            let found = acts::look(self.handles()?, move |view| {
+                let found = seen.of(view.replica.holdings().catalog(), &id);
+                (found, view.replica.reference(view.now))
+            });
+            match found.await.map_err(problem)? {
+                (Ok(found), now) => return Ok(found.map(|found| (found, now))),
+                (Err(missing), _) => self.learn(&mut rollouts, missing).await?,
             }
-            (found, now) = self.find_rollout(&rollouts, version).await?;
         }
-        let found = found.map_err(|_| {
-            Problem::not_ready("the words of this rollout have not come to this manager yet")
-        })?;
-        Ok(found.map(|found| (found, now)))
     }
 
-    async fn find_rollout(
+    /// Reads words that are here and were not read yet, such as those of a rollout that is long over.
+    async fn learn(
         &self,
-        rollouts: &Rollouts,
-        version: &Version,
-    ) -> Result<(Result<Option<RolloutDocument>, Vec<(RevisionId, BodyRef)>>, Millis), Problem> {
-        let (rollouts, id) = (rollouts.clone(), version.id);
-        let found = acts::look(self.handles()?, move |view| {
-            let found = rollouts.of(view.replica.holdings().catalog(), &id);
-            (found, view.replica.reference(view.now))
-        });
-        found.await.map_err(problem)
+        rollouts: &mut Rollouts,
+        missing: Vec<(RevisionId, BodyRef)>,
+    ) -> Result<(), Problem> {
+        for (id, body) in missing {
+            let read = self.handles()?.store.read(move |reader| kept::body(reader, &body.hash));
+            let read = read.await.map_err(|error| Problem::not_ready(error.to_string()))?;
+            let words = read.and_then(|bytes| codec::decode::<RolloutDocument>(&bytes).ok());
+            let words = words.ok_or_else(|| {
+                Problem::not_ready("the words of this rollout have not come to this manager yet")
+            })?;
+            rollouts.take(id, words);
+        }
+        Ok(())
     }
 
     /// In a few words, for lists.
@@ -167,9 +167,14 @@ impl Desk {
             Some(found) => found,
             // Nobody has begun it yet.
             None => {
-                let now = acts::look(self.handles()?, |view| view.replica.reference(view.now));
-                let now = now.await.map_err(problem)?;
-                (RolloutDocument::start(version.id, None, spec, now), now)
+                let id = version.id;
+                let found = acts::look(self.handles()?, move |view| {
+                    let held = view.replica.holdings().catalog().revision(&id);
+                    let base = held.and_then(|held| held.revision.replaces.first().copied());
+                    (base, view.replica.reference(view.now))
+                });
+                let (base, now) = found.await.map_err(problem)?;
+                (RolloutDocument::start(id, base, spec, now), now)
             }
         };
         let facts = self.facts(&version, now).await?;
@@ -183,11 +188,17 @@ impl Desk {
         by: String,
     ) -> Result<Option<RolloutDocument>, Problem> {
         let rollouts = config::look(&self.handles()?.config, |view| view.rollouts.clone());
-        let rollouts = rollouts.await.map_err(problem)?;
-        let aborted = acts::look(self.handles()?, move |view| {
-            rollouts.aborted(view.replica.holdings().catalog(), &found, &by)
-        });
-        aborted.await.map_err(problem)
+        let mut rollouts = rollouts.await.map_err(problem)?;
+        loop {
+            let (seen, found, by) = (rollouts.clone(), found.clone(), by.clone());
+            let aborted = acts::look(self.handles()?, move |view| {
+                seen.aborted(view.replica.holdings().catalog(), &found, &by)
+            });
+            match aborted.await.map_err(problem)? {
+                Ok(aborted) => return Ok(aborted),
+                Err(missing) => self.learn(&mut rollouts, missing).await?,
+            }
+        }
     }
 
     /// How far a change has gone out.
