@@ -63,7 +63,10 @@ impl Site {
         let invite = manager.ask(&["invite"]).expect("it runs");
         let token = invite["invite"].as_str().expect("a token");
         agent.ok(&["join", token, "--name", "a1"]);
-        let settings = format!("[files]\nroot = {:?}\n", folder.path().display().to_string());
+        let settings = format!(
+            "[files]\nroot = {:?}\n",
+            folder.path().display().to_string()
+        );
         fs::write(agent.state.join("regatta.toml"), settings).expect("written");
         agent.up();
         Self {
@@ -89,26 +92,34 @@ impl Site {
                 format!("{{exec: [grep, -qx, 'version: {version}', {file:?}], within: 20s}}")
             }
         };
-        let log = format!(
+        let hook = format!(
             "cat {} >> {}; sleep 0.02",
             self.path("opt/nav/params.yaml").display(),
             self.path("hooks.log").display()
         );
+        self.write(version, &hook, &healthy);
+    }
+
+    fn write(&self, version: u64, hook: &str, healthy: &str) {
         let document = format!(
             "apiVersion: regatta/v1\nkind: Config\nmetadata: {{name: nav}}\nspec:\n  select: ''\n  \
              values: {{nav: {{version: {version}}}}}\n  files:\n  \
              - {{path: /opt/nav/params.yaml, from: nav}}\n  - {{path: /opt/nav/map.bin, content: ./map.bin}}\n  \
-             onChange: [{{exec: [sh, -c, {log:?}]}}]\n  healthy: {healthy}\n"
+             onChange: [{{exec: [sh, -c, {hook:?}]}}]\n  healthy: {healthy}\n"
         );
         fs::write(self.path("map.bin"), map(version)).expect("written");
         let file = self.path("nav.yaml");
         fs::write(&file, document).expect("written");
-        self.manager.ok(&["apply", "-f", &file.display().to_string()]);
+        self.manager
+            .ok(&["apply", "-f", &file.display().to_string()]);
     }
 
     /// Each file is wholly of one version, with the agent dead or alive.
     fn whole(&self, version: u64) {
-        for (name, of) in [("params.yaml", params as fn(u64) -> Vec<u8>), ("map.bin", map)] {
+        for (name, of) in [
+            ("params.yaml", params as fn(u64) -> Vec<u8>),
+            ("map.bin", map),
+        ] {
             let found = fs::read(self.path("opt/nav").join(name)).unwrap_or_default();
             let either = found == of(version) || found == of(self.good);
             let none = found.is_empty() && self.good == 0;
@@ -146,7 +157,11 @@ impl Site {
             };
             let mut left = names(self.agent.state.join("attempts"));
             let beside = names(self.path("opt/nav"));
-            left.extend(beside.into_iter().filter(|it| it != "params.yaml" && it != "map.bin"));
+            left.extend(
+                beside
+                    .into_iter()
+                    .filter(|it| it != "params.yaml" && it != "map.bin"),
+            );
             holds(left.is_empty(), || format!("{left:?}"))
         };
         until("nothing is left of the attempt", RESTS, tidy);
@@ -186,16 +201,26 @@ impl Site {
         if bad {
             assert_eq!(target["state"], "failed", "{target}");
             let why = target["why"].as_str().unwrap_or_default();
-            assert!(why.starts_with("healthy of nav: false: exit code 1"), "{target}");
+            assert!(
+                why.starts_with("healthy of nav: false: exit code 1"),
+                "{target}"
+            );
         } else {
             assert_eq!(target["state"], "applied", "{target}");
             self.good = version;
             let line = format!("version: {version}");
-            assert!(log.lines().any(|it| it == line), "{version} is not in {log}");
+            assert!(
+                log.lines().any(|it| it == line),
+                "{version} is not in {log}"
+            );
         }
         assert_eq!(target["holds"], self.good, "{target}");
         let last = log.lines().last().unwrap_or_default();
-        assert_eq!(last, format!("version: {}", self.good), "what the hook was told last");
+        assert_eq!(
+            last,
+            format!("version: {}", self.good),
+            "what the hook was told last"
+        );
         let read = |name: &str| fs::read(self.path("opt/nav").join(name)).expect("there");
         assert_eq!(read("params.yaml"), params(self.good));
         assert_eq!(read("map.bin"), map(self.good));
@@ -204,7 +229,10 @@ impl Site {
 
 fn asked(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable}: {text:?} is no number")))
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable}: {text:?} is no number")),
+    )
 }
 
 #[test]
@@ -226,5 +254,38 @@ fn an_agent_killed_at_any_moment_of_adoption_has_files_of_one_version_the_one_it
         steps[2],
         steps[3],
         began.elapsed().as_secs()
+    ));
+}
+
+#[test]
+fn a_hook_that_ends_the_agent_each_time_is_given_up() {
+    let mut site = Site::found(SEED);
+    site.apply(1, false);
+    assert_eq!(site.at_rest(1)["state"], "applied");
+    site.good = 1;
+    site.write(2, "kill -9 $PPID", "{exec: ['true']}");
+    let mut starts = 0;
+    until("it lives, and says what happened", RESTS, || {
+        if site.agent.ended() {
+            starts += 1;
+            site.agent.begin();
+        }
+        let detail = site.manager.ask(&["describe", "config", "nav"])?;
+        let target = &detail["targets"][0];
+        holds(target["state"] == "failed", || {
+            format!("{starts} starts: {target}")
+        })
+    });
+    let target = site.at_rest(2);
+    let why = target["why"].as_str().unwrap_or_default();
+    assert_eq!(
+        why,
+        "hook of nav: the node ended 8 times while this went on"
+    );
+    assert_eq!(target["holds"], 1);
+    let read = |name: &str| fs::read(site.path("opt/nav").join(name)).expect("there");
+    assert_eq!((read("params.yaml"), read("map.bin")), (params(1), map(1)));
+    say(&format!(
+        "chaos: a hook that ends its agent was given up after {starts} starts"
     ));
 }

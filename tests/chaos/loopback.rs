@@ -44,15 +44,22 @@ impl Node {
 
     /// A command that is to work; gives what it printed.
     pub fn ok(&self, arguments: &[&str]) -> String {
-        self.tried(arguments).unwrap_or_else(|why| panic!("{}: {why}", self.name))
+        self.tried(arguments)
+            .unwrap_or_else(|why| panic!("{}: {why}", self.name))
     }
 
     fn tried(&self, arguments: &[&str]) -> Result<String, String> {
-        let Output { status, stdout, stderr } =
-            self.regatta(arguments).output().expect("the binary starts");
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.regatta(arguments).output().expect("the binary starts");
         match status.success() {
             true => Ok(String::from_utf8_lossy(&stdout).into_owned()),
-            false => Err(format!("{arguments:?}: {}", String::from_utf8_lossy(&stderr))),
+            false => Err(format!(
+                "{arguments:?}: {}",
+                String::from_utf8_lossy(&stderr)
+            )),
         }
     }
 
@@ -71,7 +78,9 @@ impl Node {
         for address in listen {
             command.args(["--listen", address]);
         }
-        command.stdout(Stdio::piped()).stderr(log.expect("a file for its log"));
+        command
+            .stdout(Stdio::piped())
+            .stderr(log.expect("a file for its log"));
         self.child = Some(command.spawn().expect("the binary starts"));
     }
 
@@ -81,8 +90,20 @@ impl Node {
         let child = self.child.as_mut().expect("it was begun");
         let mut line = String::new();
         let out = child.stdout.take().expect("a pipe");
-        BufReader::new(out).read_line(&mut line).expect("it writes lines");
+        BufReader::new(out)
+            .read_line(&mut line)
+            .expect("it writes lines");
         assert!(line.starts_with("ready: "), "{}: {line:?}", self.name);
+    }
+
+    /// Whether it was started and has ended by itself; then it can be started again.
+    pub fn ended(&mut self) -> bool {
+        let child = self.child.as_mut().expect("it was started");
+        let ended = child.try_wait().expect("it is ours").is_some();
+        if ended {
+            self.child = None;
+        }
+        ended
     }
 
     /// SIGKILL, and gone.

@@ -151,8 +151,12 @@ async fn are_here(
         let FileSource::Content { hash, bytes } = file.source else {
             continue;
         };
-        let length = handles.store.read(move |reader| kept::length(reader, &hash));
-        let length = length.await.map_err(|error| ActError::Invalid(error.to_string()))?;
+        let length = handles
+            .store
+            .read(move |reader| kept::length(reader, &hash));
+        let length = length
+            .await
+            .map_err(|error| ActError::Invalid(error.to_string()))?;
         if length != Some(bytes) {
             let why = format!(
                 "config/{name}: {}: this manager has no content {hash} of {bytes} bytes; apply the file \

@@ -289,7 +289,9 @@ impl Spot {
     fn unfinished(&self) -> OsString {
         let bytes = self.name.as_bytes();
         let mut name = OsString::from(".");
-        name.push(OsStr::from_bytes(&bytes[..bytes.len().min(BEGIN_BYTES_MAX)]));
+        name.push(OsStr::from_bytes(
+            &bytes[..bytes.len().min(BEGIN_BYTES_MAX)],
+        ));
         name.push(".regatta-new");
         name
     }

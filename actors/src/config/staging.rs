@@ -126,7 +126,8 @@ impl Attempts {
                 Content::Body(_) => read(&file.digest)?,
             };
             write_new(&path, &bytes, attributes.mode).map_err(said)?;
-            show(&staged, &change.path, &path).map_err(|error| format!("{}: {error}", change.path))?;
+            show(&staged, &change.path, &path)
+                .map_err(|error| format!("{}: {error}", change.path))?;
             plan.0.push(Planned::put(&change.path, index, attributes));
         }
         sync(&new).map_err(said)?;

@@ -94,7 +94,11 @@ impl Site {
         self.fleet.until(&what, |_| {
             let found = self.target(config, device)["state"].clone();
             // One that failed does not become well by waiting.
-            assert!(found != "failed" || state == "failed", "{}", self.target(config, device));
+            assert!(
+                found != "failed" || state == "failed",
+                "{}",
+                self.target(config, device)
+            );
             found == state
         });
         self.target(config, device)
@@ -126,7 +130,8 @@ fn files_below(folder: PathBuf, found: &mut Vec<PathBuf>) {
 
 /// A document whose spec these lines are.
 fn config(name: &str, spec: &str) -> String {
-    let head = format!("---\napiVersion: regatta/v1\nkind: Config\nmetadata: {{name: {name}}}\nspec:\n");
+    let head =
+        format!("---\napiVersion: regatta/v1\nkind: Config\nmetadata: {{name: {name}}}\nspec:\n");
     let lines = spec.lines().map(|line| format!("  {line}\n"));
     head + &lines.collect::<String>()
 }

@@ -177,9 +177,16 @@ fn a_name_as_long_as_disks_take_is_written_and_removed() {
     let path = format!("/opt/{name}");
     for content in ["one", "two"] {
         device.put(&path, content).expect("written");
-        assert_eq!(fs::read_to_string(device.at("opt").join(&name)).expect("there"), content);
+        assert_eq!(
+            fs::read_to_string(device.at("opt").join(&name)).expect("there"),
+            content
+        );
     }
-    let spot = device.ground.spot(&path, false).expect("allowed").expect("there");
+    let spot = device
+        .ground
+        .spot(&path, false)
+        .expect("allowed")
+        .expect("there");
     spot.discard().expect("nothing is beside it");
     spot.remove().expect("removed");
     assert_eq!(names(&device.at("opt")), [""; 0]);

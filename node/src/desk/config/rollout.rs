@@ -67,8 +67,13 @@ impl Desk {
         missing: Vec<(RevisionId, BodyRef)>,
     ) -> Result<(), Problem> {
         for (id, body) in missing {
-            let read = self.handles()?.store.read(move |reader| kept::body(reader, &body.hash));
-            let read = read.await.map_err(|error| Problem::not_ready(error.to_string()))?;
+            let read = self
+                .handles()?
+                .store
+                .read(move |reader| kept::body(reader, &body.hash));
+            let read = read
+                .await
+                .map_err(|error| Problem::not_ready(error.to_string()))?;
             let words = read.and_then(|bytes| codec::decode::<RolloutDocument>(&bytes).ok());
             let words = words.ok_or_else(|| {
                 Problem::not_ready("the words of this rollout have not come to this manager yet")

@@ -23,7 +23,9 @@ fn hook_log(site: &Site) -> String {
 
 /// Nothing of an attempt is left: neither in the node's folder nor beside the file.
 fn is_tidy(site: &Site) {
-    site.fleet.until("nothing is left of attempts", |_| site.left_in("amr-01", "attempts").is_empty());
+    site.fleet.until("nothing is left of attempts", |_| {
+        site.left_in("amr-01", "attempts").is_empty()
+    });
     let mut found = Vec::new();
     files_below(site.disk("amr-01", ""), &mut found);
     found.retain(|path| path.to_string_lossy().contains("regatta-new"));
@@ -37,7 +39,11 @@ fn what_fails_is_taken_back_and_what_holds_is_not_touched() {
     site.applies(&nav(1, &hook));
     site.until_is("nav", "amr-01", "applied");
     assert_eq!(hook_log(&site), params(1), "once for a change");
-    fs::set_permissions(site.disk("amr-01", PARAMS), fs::Permissions::from_mode(0o640)).expect("ours");
+    fs::set_permissions(
+        site.disk("amr-01", PARAMS),
+        fs::Permissions::from_mode(0o640),
+    )
+    .expect("ours");
     // A check that fails: nothing is written, no hook runs.
     let check = "check: {exec: [sh, -c, 'grep -q 2$ $REGATTA_STAGED/opt/nav/params.yaml && echo too fast >&2; \
                  exit 3']}";
@@ -49,30 +55,58 @@ fn what_fails_is_taken_back_and_what_holds_is_not_touched() {
     assert_eq!(hook_log(&site), params(1));
     is_tidy(&site);
     // A hook that fails: the old file again, and the hook with it.
-    let broken = format!("{hook}\nhealthy: {{exec: ['true']}}").replace("log'", "log; grep -v 3$ < /dev/null'");
+    let broken = format!("{hook}\nhealthy: {{exec: ['true']}}")
+        .replace("log'", "log; grep -v 3$ < /dev/null'");
     site.applies(&nav(3, &broken));
     let why = site.fault("nav", "amr-01");
-    assert!(why.starts_with("hook of nav: sh -c cat") && why.ends_with("exit code 1"), "{why}");
+    assert!(
+        why.starts_with("hook of nav: sh -c cat") && why.ends_with("exit code 1"),
+        "{why}"
+    );
     assert_eq!(site.file("amr-01", PARAMS), params(1));
     assert_eq!(hook_log(&site), [params(1), params(3), params(1)].concat());
     // A probe that never is well.
-    site.applies(&nav(4, &format!("{hook}\nhealthy: {{exec: [sh, -c, echo no wheels; exit 9], within: 300ms}}")));
+    site.applies(&nav(
+        4,
+        &format!("{hook}\nhealthy: {{exec: [sh, -c, echo no wheels; exit 9], within: 300ms}}"),
+    ));
     let why = site.fault("nav", "amr-01");
-    assert!(why.starts_with("healthy of nav: sh -c echo no wheels"), "{why}");
+    assert!(
+        why.starts_with("healthy of nav: sh -c echo no wheels"),
+        "{why}"
+    );
     assert!(why.ends_with("exit code 9: no wheels"), "{why}");
     assert_eq!(site.target("nav", "amr-01")["holds"], 1);
     assert_eq!(site.file("amr-01", PARAMS), params(1));
     assert_eq!(hook_log(&site), [1, 3, 1, 4, 1].map(params).concat());
-    let mode = fs::metadata(site.disk("amr-01", PARAMS)).expect("there").permissions().mode();
+    let mode = fs::metadata(site.disk("amr-01", PARAMS))
+        .expect("there")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o640, "as somebody set it");
-    let note = site.fleet.does("m1", &["explain", "amr-01", "nav.max_velocity"]);
+    let note = site
+        .fleet
+        .does("m1", &["explain", "amr-01", "nav.max_velocity"]);
     let expect = "the device did not take nav@4: healthy of nav: sh -c echo no wheels; exit 9: exit code 9: no \
                   wheels; nav@1 holds there\n";
     assert!(note.ends_with(expect), "{note}");
-    assert_eq!(site.fleet.does("amr-01", &["config", "get", "nav.max_velocity"]), "1\n");
+    assert_eq!(
+        site.fleet
+            .does("amr-01", &["config", "get", "nav.max_velocity"]),
+        "1\n"
+    );
     let table = site.fleet.does("m1", &["get", "configs"]);
-    let row: Vec<&str> = table.lines().nth(1).unwrap_or_default().split_whitespace().collect();
-    assert_eq!(row, ["nav", "4", "role=amr", "1", "0", "0", "1", "0"], "{table}");
+    let row: Vec<&str> = table
+        .lines()
+        .nth(1)
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    assert_eq!(
+        row,
+        ["nav", "4", "role=amr", "1", "0", "0", "1", "0"],
+        "{table}"
+    );
     is_tidy(&site);
     // And a good one after all that.
     site.applies(&nav(5, &hook));
@@ -98,7 +132,9 @@ fn no_manager_is_heard(site: &Site) {
     assert_eq!(site.file("amr-01", PARAMS), params(6));
     frozen(site, "STOP");
     fs::write(go, "").expect("written");
-    site.fleet.until("it is taken back", |_| site.file("amr-01", PARAMS) == params(5));
+    site.fleet.until("it is taken back", |_| {
+        site.file("amr-01", PARAMS) == params(5)
+    });
     frozen(site, "CONT");
     let why = site.fault("nav", "amr-01");
     assert_eq!(why, "confirm: no manager was heard within 2000 ms");
@@ -114,9 +150,14 @@ fn a_device_refuses_what_lies_outside_and_takes_large_files_by_their_contents() 
     let outside = "select: role=amr\nvalues: {a: 1}\nfiles: [{path: /etc/nav/a.yaml, from: a}]";
     site.applies(&config("out", outside));
     let why = site.fault("out", "amr-01");
-    assert!(why.starts_with("staging: /etc/nav/a.yaml: outside of what this device lets be configured (/opt, "));
+    assert!(why.starts_with(
+        "staging: /etc/nav/a.yaml: outside of what this device lets be configured (/opt, "
+    ));
     let shown = site.fleet.does("m1", &["describe", "config", "out"]);
-    assert!(shown.contains("amr-01  failed") && shown.contains("/etc/nav/a.yaml: outside of"), "{shown}");
+    assert!(
+        shown.contains("amr-01  failed") && shown.contains("/etc/nav/a.yaml: outside of"),
+        "{shown}"
+    );
     assert!(!site.disk("amr-01", "/etc").exists());
     // A link on the way that leads out, and one in the file's own place.
     fs::create_dir_all(site.disk("amr-01", "/etc")).expect("a folder");
@@ -125,33 +166,54 @@ fn a_device_refuses_what_lies_outside_and_takes_large_files_by_their_contents() 
     fs::write(site.disk("amr-01", "/etc/passwd"), "root\n").expect("written");
     symlink("../etc/passwd", site.disk("amr-01", "/opt/a.yaml")).expect("a link");
     for (path, why) in [
-        ("/opt/way/passwd.yaml", "a symbolic link on the way leads out of /opt"),
-        ("/opt/way/deeper/a.yaml", "a symbolic link on the way leads out of /opt"),
+        (
+            "/opt/way/passwd.yaml",
+            "a symbolic link on the way leads out of /opt",
+        ),
+        (
+            "/opt/way/deeper/a.yaml",
+            "a symbolic link on the way leads out of /opt",
+        ),
         ("/opt/a.yaml", "a symbolic link is there, no file"),
     ] {
         site.applies(&config("out", &outside.replace("/etc/nav/a.yaml", path)));
         let said = site.fault("out", "amr-01");
         assert!(said.contains(why), "{path}: {said}");
     }
-    let etc = fs::read_dir(site.disk("amr-01", "/etc")).expect("there").count();
-    assert_eq!((etc, site.file("amr-01", "/etc/passwd").as_str()), (1, "root\n"));
+    let etc = fs::read_dir(site.disk("amr-01", "/etc"))
+        .expect("there")
+        .count();
+    assert_eq!(
+        (etc, site.file("amr-01", "/etc/passwd").as_str()),
+        (1, "root\n")
+    );
     site.fleet.does("m1", &["delete", "config", "out"]);
     a_large_file(&site);
 }
 
 fn a_large_file(site: &Site) {
-    let bytes: Vec<u8> = (0..5_000_000_u32).map(|it| it.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let bytes: Vec<u8> = (0..5_000_000_u32)
+        .map(|it| it.wrapping_mul(2_654_435_761).to_be_bytes()[0])
+        .collect();
     fs::write(site.fleet.path("map.pgm"), &bytes).expect("written");
-    let map = "select: role=amr\nfiles: [{path: /opt/nav/map.pgm, content: ./map.pgm, mode: '0600'}]";
+    let map =
+        "select: role=amr\nfiles: [{path: /opt/nav/map.pgm, content: ./map.pgm, mode: '0600'}]";
     fs::write(site.fleet.path("map.yaml"), config("map", map)).expect("written");
     site.fleet.does("m1", &["apply", "-f", "map.yaml"]);
     site.until_is("map", "amr-01", "applied");
     let path = site.disk("amr-01", "/opt/nav/map.pgm");
     assert!(fs::read(&path).is_ok_and(|found| found == bytes));
-    assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&path).expect("there").permissions().mode() & 0o777,
+        0o600
+    );
     // The fleet has it now, so its name is enough.
     let described = site.fleet.does("m1", &["describe", "config", "map"]);
-    let manifest = described.split("\n\n").next().unwrap_or_default().replace("map.pgm", "copy.pgm");
+    let manifest = described
+        .split("\n\n")
+        .next()
+        .unwrap_or_default()
+        .replace("map.pgm", "copy.pgm");
     site.applies(&manifest.replace("name: map", "name: copy"));
     site.until_is("copy", "amr-01", "applied");
     assert!(fs::read(site.disk("amr-01", "/opt/nav/copy.pgm")).is_ok_and(|found| found == bytes));
@@ -165,7 +227,10 @@ fn held_up(site: &Site) -> (String, [PathBuf; 2]) {
         begun.display(),
         go.display()
     );
-    (format!("onChange: [{{exec: [sh, -c, '{script}']}}]"), [begun, go])
+    (
+        format!("onChange: [{{exec: [sh, -c, '{script}']}}]"),
+        [begun, go],
+    )
 }
 
 /// What came meanwhile is tried next, with all of its words.
@@ -175,7 +240,10 @@ fn a_document_that_comes_while_another_is_tried_is_not_forgotten() {
     let (hook, [begun, go]) = held_up(&site);
     site.applies(&nav(1, &hook));
     site.fleet.until("its hook runs", |_| begun.exists());
-    site.applies(&config("next", "select: role=amr\nfiles: [{path: /opt/next, content: {inline: next}}]"));
+    site.applies(&config(
+        "next",
+        "select: role=amr\nfiles: [{path: /opt/next, content: {inline: next}}]",
+    ));
     site.fleet.until("the next one is there", |fleet| {
         let status = |node: &str| fleet.json(node, &["status"])["ledgers"]["digest"].take();
         status("m1") == status("amr-01")
@@ -192,7 +260,8 @@ fn a_name_as_long_as_disks_take_holds_up_nothing() {
     let site = Site::with(&[("amr-01", &["role=amr"])]);
     let (longest, longer) = ("n".repeat(255), "n".repeat(256));
     for (name, long) in [("longest", &longest), ("longer", &longer)] {
-        let spec = format!("select: role=amr\nfiles: [{{path: /opt/{long}, content: {{inline: a}}}}]");
+        let spec =
+            format!("select: role=amr\nfiles: [{{path: /opt/{long}, content: {{inline: a}}}}]");
         site.applies(&config(name, &spec));
     }
     site.until_is("longest", "amr-01", "applied");
@@ -212,7 +281,10 @@ fn a_content_that_the_fleet_does_not_have_is_refused_and_not_waited_for() {
     let site = Site::with(&[]);
     let hash = "ab".repeat(32);
     let content = format!("{{hash: \"{hash}\", bytes: 5}}");
-    let document = config("none", &format!("select: role=amr\nfiles: [{{path: /opt/x, content: {content}}}]"));
+    let document = config(
+        "none",
+        &format!("select: role=amr\nfiles: [{{path: /opt/x, content: {content}}}]"),
+    );
     let refused = site.tries(&document, &[]);
     let said = text(&refused.stderr);
     let why = format!(
@@ -221,7 +293,10 @@ fn a_content_that_the_fleet_does_not_have_is_refused_and_not_waited_for() {
     );
     assert!(said.ends_with(&why), "{said}");
     assert_eq!(code(&refused), Some(2));
-    assert_eq!(site.fleet.json("m1", &["get", "configs"]), serde_json::json!([]));
+    assert_eq!(
+        site.fleet.json("m1", &["get", "configs"]),
+        serde_json::json!([])
+    );
 }
 
 #[test]
@@ -234,10 +309,17 @@ fn a_file_that_is_changed_by_hand_is_shown_and_left_alone() {
     let path = site.disk("amr-01", PARAMS);
     fs::write(&path, "max_velocity: 99\n").expect("ours");
     let drift = || site.fleet.json("m1", &["get", "drift"]);
-    site.fleet.until("it is shown", |_| drift().as_array().is_some_and(|all| all.len() == 1));
-    let expect = serde_json::json!([{"device": "amr-01", "path": PARAMS, "document": "nav", "gone": false}]);
+    site.fleet.until("it is shown", |_| {
+        drift().as_array().is_some_and(|all| all.len() == 1)
+    });
+    let expect =
+        serde_json::json!([{"device": "amr-01", "path": PARAMS, "document": "nav", "gone": false}]);
     assert_eq!(drift(), expect);
-    assert_eq!(fs::read_to_string(&path).expect("there"), "max_velocity: 99\n", "left alone");
+    assert_eq!(
+        fs::read_to_string(&path).expect("there"),
+        "max_velocity: 99\n",
+        "left alone"
+    );
     // The next change of it sets it right.
     site.applies(&nav(2, ""));
     site.until_is("nav", "amr-01", "applied");

@@ -7,12 +7,19 @@ use super::Site;
 
 #[test]
 fn a_tree_of_folders_is_taken_over() {
-    let site = Site::with(&[("amr-01", &["country=japan"]), ("amr-02", &["country=india"])]);
+    let site = Site::with(&[
+        ("amr-01", &["country=japan"]),
+        ("amr-02", &["country=india"]),
+    ]);
     let top = site.fleet.path("params");
     let japan = top.join("country/japan");
     fs::create_dir_all(&japan).expect("folders");
     fs::create_dir_all(top.join("country/india")).expect("folders");
-    fs::write(top.join("nav.yaml"), "max_velocity: 5\nlidar: {port: /dev/a}\n").expect("written");
+    fs::write(
+        top.join("nav.yaml"),
+        "max_velocity: 5\nlidar: {port: /dev/a}\n",
+    )
+    .expect("written");
     fs::write(top.join("map.bin"), [0, 159, 146, 150]).expect("written");
     fs::write(japan.join("nav.yaml"), "max_velocity: 3\n").expect("written");
     fs::write(top.join("country/india/site.json"), "{\"name\": \"pune\"}").expect("written");

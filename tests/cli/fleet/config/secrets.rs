@@ -23,9 +23,14 @@ fn wifi(hello: &str) -> String {
 /// Applies with the secret in the environment.
 fn apply(site: &Site, document: &str) -> String {
     let mut command = regatta();
-    command.args(["apply", "-f", "-", "--state-dir"]).arg(site.fleet.path("m1"));
+    command
+        .args(["apply", "-f", "-", "--state-dir"])
+        .arg(site.fleet.path("m1"));
     command.env("WIFI_PSK", PSK).stdin(Stdio::piped());
-    let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let piped = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let mut child = piped.expect("the binary starts");
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(document.as_bytes()).expect("it reads");
@@ -46,7 +51,12 @@ fn found(site: &Site) -> Vec<String> {
     let mut found: Vec<String> = files
         .into_iter()
         .filter(has)
-        .map(|path| path.strip_prefix(site.fleet.path("")).unwrap_or(&path).display().to_string())
+        .map(|path| {
+            path.strip_prefix(site.fleet.path(""))
+                .unwrap_or(&path)
+                .display()
+                .to_string()
+        })
         .collect();
     found.sort();
     found
@@ -61,7 +71,10 @@ fn a_secret_stands_in_its_file_and_nowhere_else() {
     let file: serde_json::Value =
         serde_json::from_slice(&fs::read(&path).expect("there")).expect("JSON");
     assert_eq!(file, serde_json::json!({"psk": PSK, "ssid": "hall"}));
-    assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&path).expect("there").permissions().mode() & 0o777,
+        0o600
+    );
     for command in [
         &["config", "show", "amr-01"] as &[&str],
         &["config", "show", "amr-01", "-o", "json"],
@@ -74,18 +87,27 @@ fn a_secret_stands_in_its_file_and_nowhere_else() {
     ] {
         said += &site.fleet.does("m1", command);
     }
-    assert_eq!(site.fleet.json("m1", &["config", "show", "amr-01", "wifi.psk"]), "(secret)");
+    assert_eq!(
+        site.fleet
+            .json("m1", &["config", "show", "amr-01", "wifi.psk"]),
+        "(secret)"
+    );
     fs::write(site.fleet.path("wifi.yaml"), wifi("dock")).expect("written");
     said += &site.fleet.does("m1", &["diff", "-f", "wifi.yaml"]);
     // Programs on the device itself read it.
-    assert_eq!(site.fleet.does("amr-01", &["config", "get", "wifi.psk"]), format!("{PSK}\n"));
+    assert_eq!(
+        site.fleet.does("amr-01", &["config", "get", "wifi.psk"]),
+        format!("{PSK}\n")
+    );
     // Once more, beside an attempt that fails in the end.
     let broken = wifi("dock") + "  healthy: {exec: ['false'], within: 100ms}\n";
     said += &apply(&site, &broken);
     site.fault("wifi", "amr-01");
     said += &site.fleet.does("m1", &["describe", "config", "wifi"]);
     assert!(!said.contains(PSK), "{said}");
-    let back = site.fleet.run("m1", &["rollback", "config", "wifi", "--to", "1"]);
+    let back = site
+        .fleet
+        .run("m1", &["rollback", "config", "wifi", "--to", "1"]);
     let why = "config/wifi@1 has secrets, which are sealed for its own entry; apply the document again with \
                their sources";
     fails(&back, Exit::ALL_FAILED, why);
@@ -93,8 +115,14 @@ fn a_secret_stands_in_its_file_and_nowhere_else() {
     let described = site.fleet.does("m1", &["describe", "config", "wifi"]);
     let manifest = described.split("\n\n").next().unwrap_or_default();
     let sealed = site.tries(&manifest.replace("ssid: dock", "ssid: yard"), &[]);
-    fails(&sealed, Exit::USAGE, "name its source, such as {from: env:NAME}");
-    site.fleet.until("nothing is left of attempts", |_| site.left_in("amr-01", "attempts").is_empty());
+    fails(
+        &sealed,
+        Exit::USAGE,
+        "name its source, such as {from: env:NAME}",
+    );
+    site.fleet.until("nothing is left of attempts", |_| {
+        site.left_in("amr-01", "attempts").is_empty()
+    });
     for node in ["m1", "amr-01", "amr-02"] {
         let log = site.fleet.stop(node);
         assert!(!log.contains(PSK), "{log}");
@@ -119,5 +147,7 @@ fn a_device_that_is_selected_later_gets_the_secret_too() {
     }
     // Who is selected no more has no file of it either.
     site.fleet.does("m1", &["label", "amr-02", "role=dock"]);
-    site.fleet.until("it is gone", |_| !site.disk("amr-02", "/opt/wifi.json").exists());
+    site.fleet.until("it is gone", |_| {
+        !site.disk("amr-02", "/opt/wifi.json").exists()
+    });
 }

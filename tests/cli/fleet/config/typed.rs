@@ -22,7 +22,9 @@ fn changes(output: &Value) -> Vec<(String, Value, Value)> {
 fn names(site: &Site) -> Vec<String> {
     let configs = site.fleet.json("m1", &["get", "configs"]);
     let configs = configs.as_array().expect("an array").iter();
-    configs.map(|it| it["name"].as_str().unwrap_or_default().to_owned()).collect()
+    configs
+        .map(|it| it["name"].as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 #[test]
@@ -31,27 +33,47 @@ fn documents_are_created_changed_and_left_as_they_are() {
     let path = site.fleet.path("nav.yaml");
     fs::write(&path, nav(3, "")).expect("written");
     let apply = ["apply", "-f", "nav.yaml"];
-    let dry = site.fleet.does("m1", &[&apply[..], &["--dry-run"]].concat());
-    assert!(dry.contains("nav     created  1        1        amr-01\n"), "{dry}");
+    let dry = site
+        .fleet
+        .does("m1", &[&apply[..], &["--dry-run"]].concat());
+    assert!(
+        dry.contains("nav     created  1        1        amr-01\n"),
+        "{dry}"
+    );
     assert_eq!(names(&site), [""; 0], "nothing was written");
     let done = site.fleet.run("m1", &apply);
     assert_eq!(text(&done.stdout), dry, "what was planned is what was done");
-    let said = "regatta: saved, on 1 of 1 managers; `regatta get configs` shows how far devices are\n";
+    let said =
+        "regatta: saved, on 1 of 1 managers; `regatta get configs` shows how far devices are\n";
     assert_eq!(text(&done.stderr), said);
     site.until_is("nav", "amr-01", "applied");
     assert_eq!(site.file("amr-01", "/opt/nav/params.yaml"), params(3));
     let again = site.fleet.run("m1", &apply);
-    assert!(text(&again.stdout).contains("nav     unchanged  1"), "{}", text(&again.stdout));
-    assert_eq!((code(&again), text(&again.stderr)), (Some(0), "regatta: nothing changed\n".to_owned()));
+    assert!(
+        text(&again.stdout).contains("nav     unchanged  1"),
+        "{}",
+        text(&again.stdout)
+    );
+    assert_eq!(
+        (code(&again), text(&again.stderr)),
+        (Some(0), "regatta: nothing changed\n".to_owned())
+    );
     let changed = site.applies(&nav(4, ""));
-    assert!(changed.contains("nav     changed  1 -> 2   1        amr-01\n"), "{changed}");
+    assert!(
+        changed.contains("nav     changed  1 -> 2   1        amr-01\n"),
+        "{changed}"
+    );
     site.until_is("nav", "amr-01", "applied");
     assert_eq!(site.file("amr-01", "/opt/nav/params.yaml"), params(4));
     // A folder with what else lies in one.
     let folder = site.fleet.path("fleet");
     fs::create_dir(&folder).expect("a folder");
     fs::write(folder.join("a.yaml"), nav(5, "")).expect("written");
-    fs::write(folder.join("b.yml"), config("base", "select: ''\nvalues: {a: 1}")).expect("written");
+    fs::write(
+        folder.join("b.yml"),
+        config("base", "select: ''\nvalues: {a: 1}"),
+    )
+    .expect("written");
     fs::write(folder.join("notes.txt"), "not: [yaml").expect("written");
     let found = site.fleet.json("m1", &["apply", "-f", "fleet"]);
     let expect = [
@@ -72,14 +94,29 @@ fn what_is_expected_has_to_be_there(site: &Site) {
     let stale = site.tries(&nav(6, ""), &["--expect", "2"]);
     let why = "regatta: config/nav: version 2 was expected, and version 3 is there; look at what changed: \
                `regatta history config nav`\n";
-    fails(&stale, Exit::ALL_FAILED, why.trim_start_matches("regatta: "));
+    fails(
+        &stale,
+        Exit::ALL_FAILED,
+        why.trim_start_matches("regatta: "),
+    );
     let there = site.tries(&nav(6, ""), &["--expect", "nav=0"]);
-    fails(&there, Exit::ALL_FAILED, "version 0 was expected, and version 3 is there");
+    fails(
+        &there,
+        Exit::ALL_FAILED,
+        "version 0 was expected, and version 3 is there",
+    );
     let both = nav(6, "") + &config("new", "select: ''\nvalues: {b: 1}");
     let one = site.tries(&both, &["--expect", "new=4"]);
-    fails(&one, Exit::ALL_FAILED, "config/new: version 4 was expected, and it is not there");
+    fails(
+        &one,
+        Exit::ALL_FAILED,
+        "config/new: version 4 was expected, and it is not there",
+    );
     for (flag, why) in [
-        ("3", "--expect 3: there are several documents; write NAME=VERSION"),
+        (
+            "3",
+            "--expect 3: there are several documents; write NAME=VERSION",
+        ),
         ("old=3", "--expect old=3: no document here is called 'old'"),
         ("nav=x", "--expect nav=x: a version is a number, such as 12"),
     ] {
@@ -97,10 +134,14 @@ fn what_is_expected_has_to_be_there(site: &Site) {
 fn nobody_is_selected(site: &Site) {
     let other = config("other", "select: role=forklift\nvalues: {a: 2}");
     let dry = site.tries(&other, &["--dry-run"]);
-    let warning = "regatta: warning: config/other matches no device now; it waits for one that it matches\n";
+    let warning =
+        "regatta: warning: config/other matches no device now; it waits for one that it matches\n";
     let said = text(&dry.stderr);
     assert!(said.starts_with(warning), "{said}");
-    assert!(said.ends_with("regatta: nothing was written (--dry-run)\n"), "{said}");
+    assert!(
+        said.ends_with("regatta: nothing was written (--dry-run)\n"),
+        "{said}"
+    );
     let done = site.tries(&other, &[]);
     assert_eq!(code(&done), Some(0));
     assert!(text(&done.stderr).starts_with(warning));
@@ -116,31 +157,65 @@ fn it_goes(site: &Site) {
     assert_eq!(of("version"), [4, 3, 2, 1]);
     assert_eq!(of("state"), ["holds", "replaced", "replaced", "replaced"]);
     assert_eq!(of("select"), ["role=amr"; 4]);
-    let none = site.fleet.run("m1", &["rollback", "config", "nav", "--to", "9"]);
+    let none = site
+        .fleet
+        .run("m1", &["rollback", "config", "nav", "--to", "9"]);
     let why = "config/nav has no version 9; the last one is 4: `regatta history config nav`";
     fails(&none, Exit::ALL_FAILED, why);
-    let dry = site.fleet.json("m1", &["rollback", "config", "nav", "--to", "1", "--dry-run"]);
-    assert_eq!((&dry["saved"], &dry["documents"][0]["version"]), (&Value::Null, &json!(5)));
-    let back = site.fleet.json("m1", &["rollback", "config", "nav", "--to", "1"]);
+    let dry = site.fleet.json(
+        "m1",
+        &["rollback", "config", "nav", "--to", "1", "--dry-run"],
+    );
+    assert_eq!(
+        (&dry["saved"], &dry["documents"][0]["version"]),
+        (&Value::Null, &json!(5))
+    );
+    let back = site
+        .fleet
+        .json("m1", &["rollback", "config", "nav", "--to", "1"]);
     assert_eq!(back["documents"][0]["version"], 5);
     site.until_is("nav", "amr-01", "applied");
     assert_eq!(site.file("amr-01", "/opt/nav/params.yaml"), params(3));
     let gone = site.fleet.run("m1", &["delete", "config", "nothing"]);
     fails(&gone, Exit::ALL_FAILED, "nothing");
-    let both = site.fleet.run("m1", &["delete", "config", "nav", "nothing"]);
+    let both = site
+        .fleet
+        .run("m1", &["delete", "config", "nav", "nothing"]);
     assert_eq!(code(&both), Some(2), "all or nothing");
-    let dry = site.fleet.does("m1", &["delete", "config", "nav", "--dry-run"]);
-    assert!(dry.contains("deleted") && dry.contains("(no more: amr-01)"), "{dry}");
+    let dry = site
+        .fleet
+        .does("m1", &["delete", "config", "nav", "--dry-run"]);
+    assert!(
+        dry.contains("deleted") && dry.contains("(no more: amr-01)"),
+        "{dry}"
+    );
     assert!(site.disk("amr-01", "/opt/nav/params.yaml").exists());
     site.fleet.does("m1", &["delete", "config", "nav"]);
-    site.fleet.until("the file is gone", |_| !site.disk("amr-01", "/opt/nav/params.yaml").exists());
+    site.fleet.until("the file is gone", |_| {
+        !site.disk("amr-01", "/opt/nav/params.yaml").exists()
+    });
     let gone = site.fleet.run("m1", &["describe", "config", "nav"]);
-    fails(&gone, Exit::ALL_FAILED, "no config is called 'nav'; `regatta get configs` lists them");
+    fails(
+        &gone,
+        Exit::ALL_FAILED,
+        "no config is called 'nav'; `regatta get configs` lists them",
+    );
     let history = site.fleet.json("m1", &["history", "config", "nav"]);
-    assert_eq!((&history[0]["version"], &history[0]["state"]), (&json!(6), &json!("deletes")));
-    let to = site.fleet.run("m1", &["rollback", "config", "nav", "--to", "6"]);
-    fails(&to, Exit::ALL_FAILED, "version 6 of config/nav is its deletion");
-    let back = site.fleet.json("m1", &["rollback", "config", "nav", "--to", "4"]);
+    assert_eq!(
+        (&history[0]["version"], &history[0]["state"]),
+        (&json!(6), &json!("deletes"))
+    );
+    let to = site
+        .fleet
+        .run("m1", &["rollback", "config", "nav", "--to", "6"]);
+    fails(
+        &to,
+        Exit::ALL_FAILED,
+        "version 6 of config/nav is its deletion",
+    );
+    let back = site
+        .fleet
+        .json("m1", &["rollback", "config", "nav", "--to", "4"]);
     assert_eq!(back["documents"][0]["version"], 7);
     site.until_is("nav", "amr-01", "applied");
     assert_eq!(site.file("amr-01", "/opt/nav/params.yaml"), params(6));
@@ -203,8 +278,14 @@ fn wrong_documents_are_refused_with_their_place_and_nothing_of_the_others_is_wri
     let said = text(&site.tries(&two, &[]).stderr);
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 2, "{said}");
-    assert!(lines[0].contains("spec.prioritty: unknown field; did you mean \"priority\"?"), "{said}");
-    assert!(lines[1].contains("metadata.name: a name has ' ' at character 2"), "{said}");
+    assert!(
+        lines[0].contains("spec.prioritty: unknown field; did you mean \"priority\"?"),
+        "{said}"
+    );
+    assert!(
+        lines[1].contains("metadata.name: a name has ' ' at character 2"),
+        "{said}"
+    );
     let twice = config("a", "select: ''") + &config("a", "select: ''");
     assert_eq!(code(&site.tries(&twice, &[])), Some(64), "one name, twice");
     // A folder with one bad file among good ones.
@@ -213,13 +294,20 @@ fn wrong_documents_are_refused_with_their_place_and_nothing_of_the_others_is_wri
     fs::write(folder.join("a.yaml"), nav(5, "")).expect("written");
     fs::write(folder.join("b.yaml"), "kind: [").expect("written");
     let refused = site.fleet.run("m1", &["apply", "-f", "fleet"]);
-    fails(&refused, Exit::USAGE, "b.yaml:1:7: no YAML: unclosed bracket '['");
+    fails(
+        &refused,
+        Exit::USAGE,
+        "b.yaml:1:7: no YAML: unclosed bracket '['",
+    );
     let nowhere = site.fleet.run("m1", &["apply", "-f", "nowhere.yaml"]);
     fails(&nowhere, Exit::USAGE, "nowhere.yaml");
     // Longer than a file may be: said before anything is sent.
     let large = fs::File::create(site.fleet.path("map.pgm")).expect("a file");
     large.set_len(64 * 1024 * 1024 + 1).expect("a sparse file");
-    let map = config("map", "select: ''\nfiles: [{path: /opt/map.pgm, content: ./map.pgm}]");
+    let map = config(
+        "map",
+        "select: ''\nfiles: [{path: /opt/map.pgm, content: ./map.pgm}]",
+    );
     fs::write(site.fleet.path("map.yaml"), map).expect("written");
     let refused = site.fleet.run("m1", &["apply", "-f", "map.yaml"]);
     let why = "spec.files[0].content: \"./map.pgm\" cannot be taken: has 67108865 bytes or more; \
@@ -239,8 +327,14 @@ fn an_agent_and_a_node_that_does_not_run_say_so() {
     ] {
         let refused = site.fleet.run("amr-01", command);
         let said = text(&refused.stderr);
-        let known = ["this node is no manager; do it on one", "this node is an agent"];
-        assert!(known.iter().any(|it| said.contains(it)), "{command:?}: {said}");
+        let known = [
+            "this node is no manager; do it on one",
+            "this node is an agent",
+        ];
+        assert!(
+            known.iter().any(|it| said.contains(it)),
+            "{command:?}: {said}"
+        );
         assert_eq!(code(&refused), Some(2));
     }
     let nowhere = site.fleet.path("nowhere").display().to_string();

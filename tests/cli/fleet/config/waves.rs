@@ -15,10 +15,11 @@ fn status(site: &Site) -> Value {
 }
 
 fn until_rollout(site: &Site, version: u32, state: &str) {
-    site.fleet.until(&format!("the rollout of nav@{version} is {state}"), |_| {
-        let found = status(site);
-        found["version"] == version && found["state"] == state
-    });
+    site.fleet
+        .until(&format!("the rollout of nav@{version} is {state}"), |_| {
+            let found = status(site);
+            found["version"] == version && found["state"] == state
+        });
 }
 
 fn files(site: &Site) -> [String; 2] {
@@ -51,7 +52,9 @@ fn an_abort_right_after_another_change_goes_back_to_that() {
     site.fleet.does("m1", &["rollout", "abort", "nav"]);
     site.applies(&config("mark", "select: role=amr\nvalues: {mark: 1}"));
     site.until_is("mark", "amr-01", "applied");
-    site.fleet.until("what was before", |_| site.file("amr-01", PARAMS) == params(2));
+    site.fleet.until("what was before", |_| {
+        site.file("amr-01", PARAMS) == params(2)
+    });
 }
 
 #[test]
@@ -73,12 +76,28 @@ fn a_change_goes_out_in_waves_and_a_bad_one_stops_at_the_first_device() {
     let why = "the rollout of config/nav@2 is complete; nothing about it changes any more";
     fails(&over, Exit::ALL_FAILED, why);
     // One bad device is one too many.
-    site.applies(&nav(3, &format!("{WAVES}\nhealthy: {{exec: ['false'], within: 100ms}}")));
+    site.applies(&nav(
+        3,
+        &format!("{WAVES}\nhealthy: {{exec: ['false'], within: 100ms}}"),
+    ));
     until_rollout(&site, 3, "paused");
     let found = status(&site);
-    assert_eq!((&found["failed"], &found["open"], &found["wave"]), (&1.into(), &1.into(), &1.into()), "{found}");
-    assert!(found["why"].as_str().is_some_and(|why| why.contains("failed")), "{found}");
-    assert_eq!(files(&site), [params(2), params(2)], "taken back on one, never tried on the other");
+    assert_eq!(
+        (&found["failed"], &found["open"], &found["wave"]),
+        (&1.into(), &1.into(), &1.into()),
+        "{found}"
+    );
+    assert!(
+        found["why"]
+            .as_str()
+            .is_some_and(|why| why.contains("failed")),
+        "{found}"
+    );
+    assert_eq!(
+        files(&site),
+        [params(2), params(2)],
+        "taken back on one, never tried on the other"
+    );
     let shown = site.fleet.does("m1", &["rollout", "status", "nav"]);
     assert!(shown.starts_with("config/nav@3: paused: "), "{shown}");
     let wide = site.fleet.does("m1", &["get", "configs", "-o", "wide"]);
@@ -96,28 +115,44 @@ fn steered(site: &Site) {
     until_rollout(site, 3, "aborted");
     assert_eq!(files(site), [params(2), params(2)]);
     let again = site.fleet.run("m1", &["rollout", "resume", "nav"]);
-    fails(&again, Exit::ALL_FAILED, "the rollout of config/nav@3 is aborted");
+    fails(
+        &again,
+        Exit::ALL_FAILED,
+        "the rollout of config/nav@3 is aborted",
+    );
     // A good one, held by hand after its first wave.
     let slow = "rollout: {waves: ['1', '100%'], pause: 1h}";
     site.applies(&nav(4, slow));
-    site.fleet.until("the first wave has it", |_| status(site)["applied"] == 1);
+    site.fleet
+        .until("the first wave has it", |_| status(site)["applied"] == 1);
     let pause = ["rollout", "pause", "nav", "--reason", "lunch"];
     site.fleet.does("m1", &pause);
     let found = status(site);
     assert_eq!(found["state"], "paused");
-    assert!(found["why"].as_str().is_some_and(|why| why.ends_with(": lunch")), "{found}");
+    assert!(
+        found["why"]
+            .as_str()
+            .is_some_and(|why| why.ends_with(": lunch")),
+        "{found}"
+    );
     let mut now = files(site);
     now.sort();
     assert_eq!(now, [params(2), params(4)], "one of two");
     site.fleet.does("m1", &["rollout", "resume", "nav"]);
     until_rollout(site, 4, "running");
     site.fleet.does("m1", &["rollout", "abort", "nav"]);
-    site.fleet.until("the first wave is taken back", |_| files(site) == [params(2), params(2)]);
+    site.fleet.until("the first wave is taken back", |_| {
+        files(site) == [params(2), params(2)]
+    });
     // And the next change goes the whole way.
     site.applies(&nav(5, WAVES));
     until_rollout(site, 5, "complete");
     assert_eq!(files(site), [params(5), params(5)]);
     let mut states = site.fleet.json("m1", &["get", "configs"]);
     let counts = states[0]["devices"].take();
-    assert_eq!((&counts["desired"], &counts["applied"]), (&2.into(), &2.into()), "{counts}");
+    assert_eq!(
+        (&counts["desired"], &counts["applied"]),
+        (&2.into(), &2.into()),
+        "{counts}"
+    );
 }
