@@ -92,16 +92,20 @@ impl Site {
                 format!("{{exec: [grep, -qx, 'version: {version}', {file:?}], within: 20s}}")
             }
         };
-        let log = format!(
+        let hook = format!(
             "cat {} >> {}; sleep 0.02",
             self.path("opt/nav/params.yaml").display(),
             self.path("hooks.log").display()
         );
+        self.write(version, &hook, &healthy);
+    }
+
+    fn write(&self, version: u64, hook: &str, healthy: &str) {
         let document = format!(
             "apiVersion: regatta/v1\nkind: Config\nmetadata: {{name: nav}}\nspec:\n  select: ''\n  \
              values: {{nav: {{version: {version}}}}}\n  files:\n  \
              - {{path: /opt/nav/params.yaml, from: nav}}\n  - {{path: /opt/nav/map.bin, content: ./map.bin}}\n  \
-             onChange: [{{exec: [sh, -c, {log:?}]}}]\n  healthy: {healthy}\n"
+             onChange: [{{exec: [sh, -c, {hook:?}]}}]\n  healthy: {healthy}\n"
         );
         fs::write(self.path("map.bin"), map(version)).expect("written");
         let file = self.path("nav.yaml");
@@ -250,5 +254,38 @@ fn an_agent_killed_at_any_moment_of_adoption_has_files_of_one_version_the_one_it
         steps[2],
         steps[3],
         began.elapsed().as_secs()
+    ));
+}
+
+#[test]
+fn a_hook_that_ends_the_agent_each_time_is_given_up() {
+    let mut site = Site::found(SEED);
+    site.apply(1, false);
+    assert_eq!(site.at_rest(1)["state"], "applied");
+    site.good = 1;
+    site.write(2, "kill -9 $PPID", "{exec: ['true']}");
+    let mut starts = 0;
+    until("it lives, and says what happened", RESTS, || {
+        if site.agent.ended() {
+            starts += 1;
+            site.agent.begin();
+        }
+        let detail = site.manager.ask(&["describe", "config", "nav"])?;
+        let target = &detail["targets"][0];
+        holds(target["state"] == "failed", || {
+            format!("{starts} starts: {target}")
+        })
+    });
+    let target = site.at_rest(2);
+    let why = target["why"].as_str().unwrap_or_default();
+    assert_eq!(
+        why,
+        "hook of nav: the node ended 8 times while this went on"
+    );
+    assert_eq!(target["holds"], 1);
+    let read = |name: &str| fs::read(site.path("opt/nav").join(name)).expect("there");
+    assert_eq!((read("params.yaml"), read("map.bin")), (params(1), map(1)));
+    say(&format!(
+        "chaos: a hook that ends its agent was given up after {starts} starts"
     ));
 }

@@ -96,6 +96,16 @@ impl Node {
         assert!(line.starts_with("ready: "), "{}: {line:?}", self.name);
     }
 
+    /// Whether it was started and has ended by itself; then it can be started again.
+    pub fn ended(&mut self) -> bool {
+        let child = self.child.as_mut().expect("it was started");
+        let ended = child.try_wait().expect("it is ours").is_some();
+        if ended {
+            self.child = None;
+        }
+        ended
+    }
+
     /// SIGKILL, and gone.
     pub fn kill(&mut self) {
         let mut child = self.child.take().expect("it runs");

@@ -140,6 +140,7 @@ async fn a_change_that_devices_refuse_stops_at_the_first_and_aborting_takes_it_b
             rollouts.aborted(catalog, &of, "a test")
         })
         .await
+        .expect("its manager has read all words")
         .expect("it is not over");
     let select = "".parse().expect("a selector");
     let draft = draft_of(&running.of, &select, &aborted);

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use regatta_protocol::catalog::wraps::DeviceWrap;
 use regatta_protocol::codec;
 use regatta_protocol::config::document::{ConfigDocument, SecretTexts, Secrets};
+use regatta_protocol::config::resolve::MASK;
 use regatta_protocol::config::selection::Selected;
 use regatta_protocol::config::value::KeyPath;
 use regatta_protocol::crypto::seal::{BoxSecret, WrapPlace};
 use regatta_protocol::ident::{FleetId, Hash, NodeId};
 
 use crate::bodies::kept;
-use crate::config::tree::Loaded;
+use crate::config::tree::{Library, Loaded};
 use crate::store::{Reader, StoreError};
 
 /// What a secret's sealed texts may have, in bytes.
@@ -72,6 +73,27 @@ impl Opener {
     }
 }
 
+/// What a command said, without the secrets that it was shown: it goes into reports and logs.
+#[must_use]
+pub fn masked(library: &Library, words: String) -> String {
+    let secrets = library.values().flat_map(|loaded| loaded.secrets.values());
+    mask(secrets.map(String::as_str).collect(), words)
+}
+
+/// Longer secrets first: of one that begins as another does nothing is to stay. Words are one line, so each
+/// line of a secret is one of its own.
+fn mask(secrets: Vec<&str>, words: String) -> String {
+    let mut lines: Vec<&str> = secrets
+        .into_iter()
+        .flat_map(str::lines)
+        .map(str::trim)
+        .collect();
+    lines.retain(|line| !line.is_empty());
+    lines.sort_by_key(|line| std::cmp::Reverse(line.len()));
+    let hide = |words: String, line: &str| words.replace(line, MASK);
+    lines.into_iter().fold(words, hide)
+}
+
 /// Reads a document from the store.
 ///
 /// # Errors
@@ -109,4 +131,21 @@ pub fn read(
         document,
         secrets,
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mask;
+
+    #[test]
+    fn what_a_command_says_of_secrets_is_masked() {
+        for (secrets, said, expect) in [
+            (vec!["hunter2"], "bad key hunter2", "bad key (secret)"),
+            (vec!["ab", "abcd"], "abcd, ab", "(secret), (secret)"),
+            (vec!["", " \n"], "nothing to hide", "nothing to hide"),
+            (vec!["one\ntwo\n"], "sh: one; two", "sh: (secret); (secret)"),
+        ] {
+            assert_eq!(mask(secrets, said.to_owned()), expect);
+        }
+    }
 }

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, spawn_blocking};
 
 use super::hooks::{ACTION_WITHIN, Run, Services};
-use super::library::Opener;
+use super::library::{self, Opener};
 use super::staging::{Attempts, copy_for};
 use super::state::{Beside, ConfigState, STATE};
 use super::tree::Loaded;
@@ -100,9 +100,13 @@ impl ConfigState {
                 Ok(())
             }
             ConfigMessage::Staged { task, result } => {
+                let result = result.map_err(|why| library::masked(&self.documents.library, why));
                 self.run(Event::Staged { task, result }).await
             }
-            ConfigMessage::Done { task, result } => self.run(Event::Done { task, result }).await,
+            ConfigMessage::Done { task, result } => {
+                let result = result.map_err(|why| library::masked(&self.documents.library, why));
+                self.run(Event::Done { task, result }).await
+            }
             ConfigMessage::ManagerHeard => self.run(Event::ManagerHeard).await,
             ConfigMessage::Noted(number) => self.run(Event::Reported(number)).await,
             ConfigMessage::Drift(drifted) => self.drifted(drifted).await,

@@ -107,28 +107,27 @@ impl Rollouts {
     }
 
     /// A rollout, taken back: to the last revision before it that had gone out to everybody, for one that
-    /// was stopped half its way may be one that devices refuse. None where it is over.
-    #[must_use]
+    /// was stopped half its way may be one that devices refuse. None where it is over; an error where words
+    /// of those before it were not read, with where they are.
     pub fn aborted(
         &self,
         catalog: &Catalog,
         rollout: &RolloutDocument,
         by: &str,
-    ) -> Option<RolloutDocument> {
+    ) -> Result<Option<RolloutDocument>, Vec<(RevisionId, BodyRef)>> {
         let mut base = rollout.base;
         for _ in 0..WALK_MAX {
-            let Some(held) = base.and_then(|id| catalog.revision(&id)) else {
+            let Some((id, held)) = base.and_then(|id| Some((id, catalog.revision(&id)?))) else {
                 break;
             };
-            let before = base.and_then(|id| self.of(catalog, &id).ok()?);
-            match before {
+            match self.of(catalog, &id)? {
                 Some(before) if before.state != RolloutState::Complete => base = before.base,
                 None if held.revision.staged => base = held.revision.replaces.first().copied(),
                 _ => break,
             }
         }
-        let aborted = rollout.aborted(by)?;
-        Some(RolloutDocument { base, ..aborted })
+        let aborted = rollout.aborted(by);
+        Ok(aborted.map(|aborted| RolloutDocument { base, ..aborted }))
     }
 
     pub(super) fn take(&mut self, id: RevisionId, document: RolloutDocument) {

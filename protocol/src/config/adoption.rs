@@ -26,6 +26,9 @@ use crate::machine::{Machine, Millis};
 pub const ASK_PAUSE_MS: u64 = 5_000;
 /// Starts that try again to go back; after that somebody has to ask.
 pub const BACKS_MAX: u8 = 8;
+/// Starts that begin one command, or one wait for a manager, again. What ends the node each time, such as
+/// a hook that reboots the device, would otherwise cut it off for good.
+pub const STARTS_MAX: u8 = 8;
 
 /// How a device takes configuration on.
 #[derive(Clone, Debug)]
@@ -90,14 +93,31 @@ impl Adoption {
         match attempt.step {
             Step::Stuck if attempt.backs < BACKS_MAX => self.go_back_again(now, out),
             Step::Stuck => (),
-            // Whether the hook ran nobody knows; the report will say that it may have run twice.
-            Step::Changing | Step::ChangingBack => {
-                let hook = attempt.hook().document.clone();
-                attempt.again.insert(hook);
-                self.begin_task(now, out);
-            }
+            Step::Checking
+            | Step::Changing
+            | Step::Watching
+            | Step::Confirming
+            | Step::ChangingBack => self.begin_again(now, out),
             _ => self.perform(now, out),
         }
+    }
+
+    /// What ran when the node ended, and may be what ended it, is begun again a few times.
+    fn begin_again(&mut self, now: Millis, out: &mut Vec<Effect>) {
+        let Some(attempt) = &mut self.state.attempt else {
+            return;
+        };
+        if attempt.backs >= STARTS_MAX {
+            let what = format!("the node ended {STARTS_MAX} times while this went on");
+            return self.fail(&what, now, out);
+        }
+        attempt.backs += 1;
+        // Whether the hook ran nobody knows; the report will say that it may have run twice.
+        if matches!(attempt.step, Step::Changing | Step::ChangingBack) {
+            let hook = attempt.hook().document.clone();
+            attempt.again.insert(hook);
+        }
+        self.begin_task(now, out);
     }
 
     fn keep(&mut self, out: &mut Vec<Effect>) {
@@ -171,6 +191,10 @@ impl Adoption {
             return;
         };
         let step = attempt.step;
+        // On the way back they go on counting, so that it ends whatever happens at each start.
+        if !matches!(step, Step::Restoring | Step::ChangingBack) {
+            attempt.backs = 0;
+        }
         if attempt.index as usize + 1 < attempt.work.tasks(step) {
             attempt.index += 1;
             return self.begin_task(now, out);
@@ -205,6 +229,7 @@ impl Adoption {
         match step {
             Step::Staging | Step::Checking => {
                 attempt.fault = Some(fault);
+                attempt.backs = 0;
                 self.settle_unwritten(now, out);
             }
             Step::Restoring => {
@@ -221,6 +246,7 @@ impl Adoption {
             }
             _ => {
                 attempt.fault = Some(fault);
+                attempt.backs = 0;
                 self.enter(Step::Restoring, now, out);
             }
         }

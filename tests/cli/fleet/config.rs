@@ -33,20 +33,25 @@ impl Site {
             fleet: Fleet::found(),
         };
         for (name, labels) in devices {
-            let flags = labels.iter().flat_map(|label| ["--label", *label]);
-            let token = site.fleet.invite(&flags.collect::<Vec<_>>());
-            site.fleet.does(name, &["join", &token, "--name", name]);
-            let root = site.disk(name, "");
-            std::fs::create_dir_all(&root).expect("a folder");
-            let settings = format!("[files]\nroot = {:?}\n", root.display().to_string());
-            let path = site.fleet.path(name).join("regatta.toml");
-            std::fs::write(path, settings).expect("written");
-            site.fleet.start(name);
+            site.join(name, labels);
         }
         for (name, _) in devices {
             site.fleet.until_ready(name);
         }
         site
+    }
+
+    /// Another one, which is not waited for.
+    fn join(&mut self, name: &str, labels: &[&str]) {
+        let flags = labels.iter().flat_map(|label| ["--label", *label]);
+        let token = self.fleet.invite(&flags.collect::<Vec<_>>());
+        self.fleet.does(name, &["join", &token, "--name", name]);
+        let root = self.disk(name, "");
+        std::fs::create_dir_all(&root).expect("a folder");
+        let settings = format!("[files]\nroot = {:?}\n", root.display().to_string());
+        let path = self.fleet.path(name).join("regatta.toml");
+        std::fs::write(path, settings).expect("written");
+        self.fleet.start(name);
     }
 
     /// Where a device has what documents call by this path.

@@ -143,9 +143,14 @@ impl Desk {
             Some(found) => found,
             // Nobody has begun it yet.
             None => {
-                let now = acts::look(self.handles()?, |view| view.replica.reference(view.now));
-                let now = now.await.map_err(problem)?;
-                (RolloutDocument::start(version.id, None, spec, now), now)
+                let id = version.id;
+                let found = acts::look(self.handles()?, move |view| {
+                    let held = view.replica.holdings().catalog().revision(&id);
+                    let base = held.and_then(|held| held.revision.replaces.first().copied());
+                    (base, view.replica.reference(view.now))
+                });
+                let (base, now) = found.await.map_err(problem)?;
+                (RolloutDocument::start(id, base, spec, now), now)
             }
         };
         let facts = self.facts(&version, now).await?;
@@ -163,7 +168,10 @@ impl Desk {
         let aborted = acts::look(self.handles()?, move |view| {
             rollouts.aborted(view.replica.holdings().catalog(), &found, &by)
         });
-        aborted.await.map_err(problem)
+        let aborted = aborted.await.map_err(problem)?;
+        aborted.map_err(|_| {
+            Problem::not_ready("the words of an earlier rollout have not come to this manager yet")
+        })
     }
 
     /// How far a change has gone out.

@@ -129,3 +129,40 @@ fn a_secret_stands_in_its_file_and_nowhere_else() {
     }
     assert_eq!(found(&site), ["disk-amr-01/opt/wifi.json"]);
 }
+
+/// A command that is shown a secret may say it; nobody else hears it.
+#[test]
+fn what_a_command_says_of_a_secret_is_masked() {
+    let mut site = Site::with(&[("amr-01", &["role=amr"])]);
+    let check = "  check: {exec: [sh, -c, 'cat $REGATTA_STAGED/opt/wifi.json >&2; exit 1']}\n";
+    apply(&site, &(wifi("hall") + check));
+    let why = site.fault("wifi", "amr-01");
+    assert!(why.contains("\"psk\": \"(secret)\""), "{why}");
+    for node in ["m1", "amr-01"] {
+        let log = site.fleet.stop(node);
+        assert!(!log.contains(PSK), "{log}");
+    }
+    assert_eq!(found(&site), [""; 0]);
+}
+
+/// A device that comes later, by joining or by a label, is handed the key by a manager that has it.
+#[test]
+fn a_device_that_is_selected_later_gets_the_secret_too() {
+    let mut site = Site::with(&[("amr-01", &["role=amr"]), ("amr-02", &["role=dock"])]);
+    let document = wifi("hall").replace("name=amr-01", "role=amr");
+    apply(&site, &document);
+    site.until_is("wifi", "amr-01", "applied");
+    let expect = site.file("amr-01", "/opt/wifi.json");
+    assert!(expect.contains(PSK));
+    site.join("amr-03", &["role=amr"]);
+    site.fleet.does("m1", &["label", "amr-02", "role=amr"]);
+    for device in ["amr-02", "amr-03"] {
+        site.until_is("wifi", device, "applied");
+        assert_eq!(site.file(device, "/opt/wifi.json"), expect);
+    }
+    // Who is selected no more has no file of it either.
+    site.fleet.does("m1", &["label", "amr-02", "role=dock"]);
+    site.fleet.until("it is gone", |_| {
+        !site.disk("amr-02", "/opt/wifi.json").exists()
+    });
+}

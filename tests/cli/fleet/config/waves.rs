@@ -4,7 +4,7 @@ use regatta_node::exit::Exit;
 use serde_json::Value;
 
 use super::super::super::fails;
-use super::{Site, nav, params};
+use super::{Site, config, nav, params};
 
 const PARAMS: &str = "/opt/nav/params.yaml";
 const WAVES: &str = "rollout: {waves: ['1', '100%']}";
@@ -17,17 +17,44 @@ fn status(site: &Site) -> Value {
 fn until_rollout(site: &Site, version: u32, state: &str) {
     site.fleet
         .until(&format!("the rollout of nav@{version} is {state}"), |_| {
-            // Until a manager has read what it wrote itself there is no answer.
-            let found = site
-                .fleet
-                .run("m1", &["rollout", "status", "nav", "-o", "json"]);
-            let found: Value = serde_json::from_slice(&found.stdout).unwrap_or_default();
+            let found = status(site);
             found["version"] == version && found["state"] == state
         });
 }
 
 fn files(site: &Site) -> [String; 2] {
     DEVICES.map(|device| site.file(device, PARAMS))
+}
+
+/// A manager listens for a while before it drives anything; what is said of a change counts before that.
+#[test]
+fn a_change_that_is_aborted_before_it_began_leaves_devices_as_they_are() {
+    let site = Site::with(&[("amr-01", &["role=amr"])]);
+    site.applies(&nav(1, ""));
+    site.until_is("nav", "amr-01", "applied");
+    site.applies(&nav(2, WAVES));
+    site.fleet.does("m1", &["rollout", "abort", "nav"]);
+    site.applies(&config("mark", "select: role=amr\nvalues: {mark: 1}"));
+    site.until_is("mark", "amr-01", "applied");
+    assert_eq!(site.file("amr-01", PARAMS), params(1));
+    assert_eq!(status(&site)["state"], "aborted");
+}
+
+/// Of what went before a manager may not have read the last word: that is no word that it never went out.
+#[test]
+fn an_abort_right_after_another_change_goes_back_to_that() {
+    let site = Site::with(&[("amr-01", &["role=amr"])]);
+    site.applies(&nav(1, ""));
+    site.until_is("nav", "amr-01", "applied");
+    site.applies(&nav(2, WAVES));
+    until_rollout(&site, 2, "complete");
+    site.applies(&nav(3, WAVES));
+    site.fleet.does("m1", &["rollout", "abort", "nav"]);
+    site.applies(&config("mark", "select: role=amr\nvalues: {mark: 1}"));
+    site.until_is("mark", "amr-01", "applied");
+    site.fleet.until("what was before", |_| {
+        site.file("amr-01", PARAMS) == params(2)
+    });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::device::{chosen, name};
 use crate::codec::Name;
 use crate::config::adoption::{
-    Adoption, AdoptionState, BACKS_MAX, Choice, Effect, Event, Hook, Task, Wanted, Work,
+    Adoption, AdoptionState, BACKS_MAX, Choice, Effect, Event, Hook, STARTS_MAX, Task, Wanted, Work,
 };
 use crate::config::outcome::{Outcome, Step};
 use crate::ident::Hash;
@@ -252,7 +252,7 @@ fn what_no_manager_confirms_is_taken_back() {
     }
     // The time starts anew with the node.
     bench.now = Millis(19_000);
-    assert_eq!(bench.restart(), ["discard 1", "ask"]);
+    assert_eq!(bench.restart(), ["discard 1", "keep 2 confirm 0", "ask"]);
     bench.now = Millis(38_999);
     assert_eq!(bench.feed(Event::Wake), ["ask"]);
     bench.now = Millis(39_000);
@@ -273,22 +273,51 @@ fn after_a_kill_the_task_is_begun_again_and_a_hook_is_told_of() {
     bench.want(&[("nav", 2, 2)]);
     killed(&mut bench, &["stage [\"nav\"]"]);
     bench.staged(work());
-    killed(&mut bench, &["check nav"]);
+    killed(&mut bench, &["keep 2 check 0", "check nav"]);
     bench.done();
     killed(&mut bench, &["write"]);
     bench.done();
     killed(&mut bench, &["keep 2 hook 0", "run nav@2 0"]);
     bench.done();
     bench.done();
-    killed(&mut bench, &["probe nav"]);
+    killed(&mut bench, &["keep 2 healthy 0", "probe nav"]);
     bench.done();
-    killed(&mut bench, &["ask"]);
+    killed(&mut bench, &["keep 2 confirm 0", "ask"]);
     let told = "tell nav@2 Applied again";
     assert_eq!(bench.feed(Event::ManagerHeard), ["keep", "discard 2", told]);
     // It was not said that the outcome was taken, so it is told again.
     assert_eq!(bench.restart(), ["discard 2", told]);
     assert_eq!(bench.want(&[("nav", 3, 3)]), [""; 0], "that comes first");
     assert_eq!(bench.reported(), ["keep 3 staging 0", "stage [\"nav\"]"]);
+}
+
+#[test]
+fn a_hook_that_ends_the_node_each_time_is_taken_back() {
+    let mut bench = Bench::with_nav();
+    bench.want(&[("nav", 2, 2)]);
+    bench.staged(work());
+    bench.done();
+    bench.done();
+    for _ in 0..STARTS_MAX {
+        let again = ["discard 1", "keep 2 hook 0", "run nav@2 0"];
+        assert_eq!(bench.restart(), again);
+    }
+    assert_eq!(
+        bench.restart(),
+        ["discard 1", "keep 2 restoring 0", "restore"]
+    );
+    // With the old files it does the same.
+    assert_eq!(bench.done()[1], "run nav@1 0");
+    for _ in 0..STARTS_MAX {
+        assert_eq!(bench.restart()[2], "run nav@1 0");
+    }
+    let told = "tell nav@2 Stuck again; hook of nav: the node ended 8 times while this went on; hook when \
+                going back of nav: the node ended 8 times while this went on";
+    assert_eq!(bench.restart(), ["discard 1", "keep 2 stuck 0", told]);
+    assert_eq!(bench.restart(), ["discard 1", told], "and the device lives");
+    bench.reported();
+    assert_eq!(bench.want(&[("nav", 2, 2)]), [""; 0]);
+    assert_eq!(bench.want(&[("nav", 3, 3)])[2], "stage [\"nav\"]");
 }
 
 #[test]
