@@ -286,3 +286,26 @@ async fn a_device_that_joins_later_gets_the_secret_from_whichever_manager_is_the
         .within(patience, "the secret on the newcomer", shown)
         .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_walks_into_a_cut_off_site_brings_it_up_to_date() {
+    let mut fleet = LiveFleet::found(57, 1).await;
+    fleet.join_many(2).await;
+    fleet.ready(0, 1).await;
+    fleet.ready(0, 2).await;
+    write(&fleet, 0, put("", nav(1))).await;
+    all_show(&fleet, &[1, 2], 1).await;
+    let other = fleet.nodes[2].id;
+    let neighbours = async |fleet: &LiveFleet| fleet.neighbours(1).await.contains(&other);
+    fleet.until("neighbours", neighbours).await;
+    // The site hears nobody any more; the laptop is at the manager's.
+    fleet.cut(&[2], &[0, 1]);
+    write(&fleet, 0, put("", nav(2))).await;
+    all_show(&fleet, &[1], 2).await;
+    // It leaves, and comes to the site.
+    fleet.cut(&[0], &[1, 2]);
+    fleet.net.heal(2, 3);
+    let shown = async |fleet: &LiveFleet| shows(fleet, 2) == Some(2);
+    let patience = Duration::from_secs(600);
+    fleet.within(patience, "the site to be up to date", shown).await;
+}

@@ -390,6 +390,17 @@ pub fn labels_of(enrolled: &Enrolled) -> Labels {
     enrolled.labels.with_name(enrolled.name())
 }
 
+/// The live devices that a selector selects, with their labels.
+#[must_use]
+pub fn selected(view: &LedgerView<'_>, select: &Selector) -> BTreeMap<NodeId, Labels> {
+    let devices = Roll::of(view.replica.holdings()).devices();
+    let live = devices.iter().filter(|it| is_device(it));
+    let labelled = live.map(|it| (it.node, labels_of(it)));
+    labelled
+        .filter(|(_, labels)| select.matches(labels))
+        .collect()
+}
+
 fn names(devices: &[Enrolled], select: &Selector) -> Vec<String> {
     let live = devices.iter().filter(|it| is_device(it));
     let selected = live.filter(|it| select.matches(&labels_of(it)));

@@ -3,17 +3,12 @@
 use regatta_protocol::codec::Bytes;
 use regatta_protocol::ident::Hash;
 use regatta_protocol::ledger::bodies::tree::{Layout, Partial, Unit, unit_of};
-use regatta_protocol::limits::BODY_PIECE_BYTES_MAX;
 
 use crate::store::{Batch, BatchError, Reader, StoreError, Table};
 
 /// Marks stand before parts, so that they can be read without them.
 const MARK: u8 = 0;
 const PART: u8 = 1;
-/// Parts that one read takes from the store.
-const READ_ITEMS_MAX: usize = 256;
-/// Bytes that one read takes from the store.
-const READ_BYTES_MAX: usize = READ_ITEMS_MAX * BODY_PIECE_BYTES_MAX;
 
 fn mark(hash: &Hash) -> Vec<u8> {
     [&[MARK][..], &hash.0].concat()
@@ -92,29 +87,16 @@ pub fn remove(reader: &Reader, hash: &Hash) -> Result<Vec<Batch>, StoreError> {
 
 /// Bodies that are there as a whole, and their lengths.
 pub fn marked(reader: &Reader) -> Result<Vec<(Hash, u64)>, StoreError> {
-    let (mut all, mut from) = (Vec::new(), vec![MARK]);
-    loop {
-        let until = [PART];
-        let items = reader.scan(
-            Table::Bodies,
-            &from,
-            Some(&until),
-            READ_ITEMS_MAX,
-            READ_BYTES_MAX,
-        )?;
-        let Some((last, _)) = items.last() else {
-            return Ok(all);
-        };
-        from.clone_from(last);
-        from.push(0);
-        for (key, value) in items {
-            let hash = key.get(1..).and_then(|hash| hash.try_into().ok());
-            let bytes = value.as_slice().try_into().map(u64::from_be_bytes);
-            if let (Some(hash), Ok(bytes)) = (hash, bytes) {
-                all.push((Hash(hash), bytes));
-            }
+    let mut all = Vec::new();
+    reader.each(Table::Bodies, &[MARK], &[PART], |key, value| {
+        let hash = key.get(1..).and_then(|hash| hash.try_into().ok());
+        let bytes = value.as_slice().try_into().map(u64::from_be_bytes);
+        if let (Some(hash), Ok(bytes)) = (hash, bytes) {
+            all.push((Hash(hash), bytes));
         }
-    }
+        Ok(())
+    })?;
+    Ok(all)
 }
 
 /// A part of a body, to hand out.
@@ -165,25 +147,12 @@ fn each_part(
     hash: &Hash,
     mut take: impl FnMut(Unit, Vec<u8>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let mut from = part(hash, Unit::Outline);
+    let from = part(hash, Unit::Outline);
     let until = [&[PART][..], &hash.0, &[u8::MAX; 4]].concat();
-    loop {
-        let items = reader.scan(
-            Table::Bodies,
-            &from,
-            Some(&until),
-            READ_ITEMS_MAX,
-            READ_BYTES_MAX,
-        )?;
-        let Some((last, _)) = items.last() else {
-            return Ok(());
-        };
-        from.clone_from(last);
-        from.push(0);
-        for (key, value) in items {
-            if let Some(unit) = unit(&key) {
-                take(unit, value)?;
-            }
+    reader.each(Table::Bodies, &from, &until, |key, value| {
+        match unit(&key) {
+            Some(unit) => take(unit, value),
+            None => Ok(()),
         }
-    }
+    })
 }

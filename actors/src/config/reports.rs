@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::codec::{self, Name};
 use regatta_protocol::config::outcome::{DocumentOutcome, Fault, Outcome, Verdict};
+use regatta_protocol::config::rollout::Found;
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::ledger::entry::{Entry, LedgerId, LedgerKind};
 use regatta_protocol::machine::Millis;
@@ -25,6 +26,20 @@ pub struct Standing {
     pub at: Millis,
     /// What holds there, with its version; none where nothing of it does.
     pub holds: Option<(RevisionId, u32)>,
+}
+
+impl Standing {
+    /// What this says of a revision that goes out in waves.
+    #[must_use]
+    pub fn found(&self, of: &RevisionId) -> Option<Found> {
+        let of_this = self.last.revision == Some(*of);
+        let failed = [Verdict::TakenBack, Verdict::Refused, Verdict::Stuck];
+        if of_this && failed.contains(&self.last.verdict) {
+            return Some(Found::Failed);
+        }
+        let holds = self.holds.map(|(revision, _)| revision);
+        (holds == Some(*of)).then_some(Found::Applied)
+    }
 }
 
 /// What is known of one device.

@@ -8,9 +8,8 @@ use regatta_protocol::catalog::{
 };
 use regatta_protocol::codec::{self, Bytes, Name};
 use regatta_protocol::config::document::ConfigDocument;
-use regatta_protocol::config::outcome::Verdict;
 use regatta_protocol::config::rollout::{
-    Advance, DeviceFacts, Found, RolloutDocument, RolloutState, WALK_MAX, advance, effective,
+    Advance, DeviceFacts, RolloutDocument, RolloutState, WALK_MAX, advance, effective,
 };
 use regatta_protocol::config::selection::Reach;
 use regatta_protocol::ident::{Hash, NodeId};
@@ -20,13 +19,12 @@ use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::membership::presence::PresenceState;
 use regatta_protocol::selector::{Labels, Selector};
-use regatta_protocol::trust::certificate::Rank;
 use regatta_protocol::trust::roll::Roll;
 use tokio::sync::oneshot;
 
 use super::ConfigMessage;
 use super::state::ConfigState;
-use crate::acts::config::labels_of;
+use crate::acts::config::selected;
 use crate::bodies::{BodiesMessage, kept};
 use crate::ledger::{LedgerMessage, LedgerView};
 use crate::membership::MembershipMessage;
@@ -381,29 +379,11 @@ impl ConfigState {
         heard: &Heard,
     ) -> Result<Vec<DeviceFacts>, ActorProcessingErr> {
         let select = staged.select.clone();
-        let devices = self.look(move |view| {
-            let devices = Roll::of(view.replica.holdings()).devices();
-            let live = devices
-                .iter()
-                .filter(|it| it.is_live() && it.rank() == Rank::Device);
-            let labelled = live.map(|it| (it.node, labels_of(it)));
-            let selected = labelled.filter(|(_, labels)| select.matches(labels));
-            selected.collect::<Vec<_>>()
-        });
+        let devices = self.look(move |view| selected(view, &select));
         let facts = devices.await?.into_iter().map(|(node, labels)| {
             let (ready, heard) = heard.get(&node).copied().unwrap_or((false, None));
             let standing = self.reports.standing(&node, &staged.name);
-            let outcome = standing.and_then(|standing| {
-                let holds = standing.holds.map(|(revision, _)| revision);
-                let last =
-                    (standing.last.revision == Some(staged.of)).then_some(standing.last.verdict);
-                match last {
-                    Some(Verdict::TakenBack | Verdict::Refused | Verdict::Stuck) => {
-                        Some(Found::Failed)
-                    }
-                    _ => (holds == Some(staged.of)).then_some(Found::Applied),
-                }
-            });
+            let outcome = standing.and_then(|standing| standing.found(&staged.of));
             DeviceFacts {
                 node,
                 labels,

@@ -103,28 +103,15 @@ fn each_own(
     span: Span,
     mut take: impl FnMut(Parcel),
 ) -> Result<(), StoreError> {
-    let mut from = own(kind, span.from);
+    let from = own(kind, span.from);
     let mut until = own(kind, span.to);
     until.push(0);
-    loop {
-        let items = reader.scan(
-            Table::SpoolEntries,
-            &from,
-            Some(&until),
-            READ_ITEMS_MAX,
-            READ_BYTES_MAX,
-        )?;
-        let Some((last, _)) = items.last() else {
-            return Ok(());
-        };
-        from.clone_from(last);
-        from.push(0);
-        for (_, value) in items {
-            if let Ok(parcel) = codec::decode(&value) {
-                take(parcel);
-            }
+    reader.each(Table::SpoolEntries, &from, &until, |_, value| {
+        if let Ok(parcel) = codec::decode(&value) {
+            take(parcel);
         }
-    }
+        Ok(())
+    })
 }
 
 /// The items of a batch of the node's own.
@@ -208,30 +195,17 @@ pub fn each_of_stream(
         scope: None,
         author,
     };
-    let mut from = item(&ledger, 0, 0);
+    let from = item(&ledger, 0, 0);
     let mut until = stream(&ledger);
     until.extend_from_slice(&[u8::MAX; 13]);
-    loop {
-        let items = reader.scan(
-            Table::StreamItems,
-            &from,
-            Some(&until),
-            READ_ITEMS_MAX,
-            READ_BYTES_MAX,
-        )?;
-        let Some((last, _)) = items.last() else {
-            return Ok(());
-        };
-        from.clone_from(last);
-        from.push(0);
-        for (_, value) in items {
-            if let Ok(Item::Entry(parcel)) = codec::decode::<Item>(&value)
-                && let Ok(entry) = Entry::open(parcel)
-            {
-                take(entry);
-            }
+    reader.each(Table::StreamItems, &from, &until, |_, value| {
+        if let Ok(Item::Entry(parcel)) = codec::decode::<Item>(&value)
+            && let Ok(entry) = Entry::open(parcel)
+        {
+            take(entry);
         }
-    }
+        Ok(())
+    })
 }
 
 /// How far every stream was read.

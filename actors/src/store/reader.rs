@@ -11,6 +11,11 @@ use super::log::{Files, segment_name};
 use super::places::{Place, live_end, live_key, owner_key, place};
 use super::table::Table;
 
+/// Items of one page of [`Reader::each`].
+const PAGE_ITEMS_MAX: usize = 1024;
+/// Bytes of one page.
+const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// A key with its value.
 pub type Item = (Vec<u8>, Vec<u8>);
 
@@ -99,6 +104,31 @@ impl Reader {
             }
         }
         Ok(items)
+    }
+
+    /// Hands over everything from `from` on, and below `until`, however much that is: a page at a time.
+    ///
+    /// # Errors
+    /// As [`Self::scan`], or what `take` says.
+    pub fn each(
+        &self,
+        table: Table,
+        from: &[u8],
+        until: &[u8],
+        mut take: impl FnMut(Vec<u8>, Vec<u8>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut from = from.to_vec();
+        loop {
+            let items = self.scan(table, &from, Some(until), PAGE_ITEMS_MAX, PAGE_BYTES_MAX)?;
+            let Some((last, _)) = items.last() else {
+                return Ok(());
+            };
+            from.clone_from(last);
+            from.push(0);
+            for (key, value) in items {
+                take(key, value)?;
+            }
+        }
     }
 
     /// How many bytes the disk has left.

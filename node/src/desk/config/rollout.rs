@@ -1,19 +1,14 @@
 //! How far a change has gone out, and an operator's word on it.
 
-use std::collections::BTreeMap;
-
 use regatta_actors::acts;
-use regatta_actors::acts::config::{keep_body, labels_of};
+use regatta_actors::acts::config::{keep_body, selected};
 use regatta_actors::config;
 use regatta_actors::config::rollouts::draft_of;
-use regatta_protocol::config::outcome::Verdict;
 use regatta_protocol::config::rollout::{
-    DeviceFacts, Found, RolloutDocument, RolloutState, Summary, advance,
+    DeviceFacts, RolloutDocument, RolloutState, Summary, advance,
 };
 use regatta_protocol::machine::Millis;
 use regatta_protocol::membership::presence::PresenceState;
-use regatta_protocol::trust::certificate::Rank;
-use regatta_protocol::trust::roll::Roll;
 
 use super::versions::Version;
 use crate::control::api::{
@@ -68,13 +63,7 @@ impl Desk {
         let select = version.select.clone();
         let devices = acts::look(self.handles()?, move |view| {
             only_managers(view)?;
-            let devices = Roll::of(view.replica.holdings()).devices();
-            let live = devices
-                .iter()
-                .filter(|it| it.is_live() && it.rank() == Rank::Device);
-            let labelled = live.map(|it| (it.node, labels_of(it)));
-            let selected = labelled.filter(|(_, labels)| select.matches(labels));
-            Ok(selected.collect::<BTreeMap<_, _>>())
+            Ok(selected(view, &select))
         });
         let devices = devices.await.map_err(problem)??;
         let nodes: Vec<_> = devices.keys().copied().collect();
@@ -88,17 +77,7 @@ impl Desk {
         let (name, of) = (version.name.clone(), version.id);
         let nodes: Vec<_> = devices.keys().copied().collect();
         let outcomes = config::look(&self.handles()?.config, move |view| {
-            let outcome = |node| {
-                let standing = view.reports.standing(node, &name)?;
-                let last = &standing.last;
-                let of_this = last.revision == Some(of);
-                let failed = [Verdict::TakenBack, Verdict::Refused, Verdict::Stuck];
-                if of_this && failed.contains(&last.verdict) {
-                    return Some(Found::Failed);
-                }
-                let holds = standing.holds.map(|(revision, _)| revision);
-                (holds == Some(of)).then_some(Found::Applied)
-            };
+            let outcome = |node| view.reports.standing(node, &name)?.found(&of);
             nodes.iter().map(outcome).collect::<Vec<_>>()
         });
         let outcomes = outcomes.await.map_err(problem)?;
