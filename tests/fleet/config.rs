@@ -307,5 +307,7 @@ async fn a_member_that_walks_into_a_cut_off_site_brings_it_up_to_date() {
     fleet.net.heal(2, 3);
     let shown = async |fleet: &LiveFleet| shows(fleet, 2) == Some(2);
     let patience = Duration::from_secs(600);
-    fleet.within(patience, "the site to be up to date", shown).await;
+    fleet
+        .within(patience, "the site to be up to date", shown)
+        .await;
 }
