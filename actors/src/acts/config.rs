@@ -9,7 +9,7 @@ use regatta_protocol::codec::{self, Bytes, Name};
 use regatta_protocol::config::document::{ConfigDocument, FileSource, SecretTexts, Secrets};
 use regatta_protocol::config::value::KeyPath;
 use regatta_protocol::crypto::seal::{DataKey, SealedValue};
-use regatta_protocol::ident::{FleetId, Hash, NodeId};
+use regatta_protocol::ident::{FleetId, NodeId};
 use regatta_protocol::ledger::bodies::root_of;
 use regatta_protocol::ledger::entry::{BodyRef, EntryKind, LedgerKind};
 use regatta_protocol::ledger::replica::author::Draft;
@@ -485,25 +485,4 @@ fn listed(names: &[String]) -> String {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),
     }
-}
-
-/// A device's id and labels, by what an operator calls it.
-///
-/// # Errors
-/// When nobody, or more than one, is called that.
-pub fn device(view: &LedgerView<'_>, text: &str) -> Result<(NodeId, Labels), ActError> {
-    let target = super::find_target(view, text)?;
-    let enrolled = target.enrolled.as_ref();
-    let labels = enrolled.map(labels_of);
-    let unknown = || ActError::Unknown {
-        what: "device",
-        name: text.to_owned(),
-    };
-    Ok((target.node, labels.ok_or_else(unknown)?))
-}
-
-/// The entry of a revision, as people may name it: enough of it to be one.
-#[must_use]
-pub fn short(entry: &Hash) -> String {
-    entry.to_string()[..8].to_owned()
 }

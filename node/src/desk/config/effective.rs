@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use regatta_actors::acts;
-use regatta_actors::acts::config::device;
+use regatta_actors::acts::config::labels_of;
+use regatta_actors::acts::{ActError, find_target};
 use regatta_actors::config;
+use regatta_actors::ledger::LedgerView;
 use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::codec::Name;
 use regatta_protocol::config::document::ConfigDocument;
@@ -30,6 +32,17 @@ struct Made {
     resolver: Resolver,
     versions: BTreeMap<String, (Version, String)>,
     missing: Vec<String>,
+}
+
+/// A device's id and labels, by what an operator calls it.
+fn device(view: &LedgerView<'_>, text: &str) -> Result<(NodeId, Labels), ActError> {
+    let target = find_target(view, text)?;
+    let labels = target.enrolled.as_ref().map(labels_of);
+    let unknown = || ActError::Unknown {
+        what: "device",
+        name: text.to_owned(),
+    };
+    Ok((target.node, labels.ok_or_else(unknown)?))
 }
 
 /// A value as JSON, which every program reads.

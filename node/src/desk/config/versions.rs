@@ -1,6 +1,6 @@
 //! Every version of a document that is held, the one that holds, and those that lost.
 
-use regatta_actors::acts::{self, config::short};
+use regatta_actors::acts;
 use regatta_actors::bodies::kept;
 use regatta_actors::ledger::LedgerView;
 use regatta_protocol::catalog::{CONFIG, DocumentKey, HeldRevision, RevisionId};
@@ -87,6 +87,11 @@ impl Version {
             Standing::Replaced => "replaced",
         }
     }
+}
+
+/// The beginning of an entry's name: enough of it to be one.
+fn short(entry: &Hash) -> String {
+    entry.to_string()[..8].to_owned()
 }
 
 /// The key of a configuration document.
