@@ -5,6 +5,8 @@
 
 #![allow(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 
+mod figures;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,8 @@ use regatta_protocol::selector::Selector;
 use regatta_simulations::live::LiveFleet;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+
+use self::figures::{at, median};
 
 const MANAGERS: usize = 2;
 const ROUNDS: usize = 20;
@@ -111,19 +115,6 @@ async fn reported(fleet: &LiveFleet, version: u32) -> Duration {
         assert!(began.elapsed() < LOST_AFTER, "reports were lost");
         sleep(Duration::from_millis(5)).await;
     }
-}
-
-fn at(sorted: &[Duration], percent: usize) -> f64 {
-    let index = (sorted.len() * percent)
-        .div_ceil(100)
-        .clamp(1, sorted.len())
-        - 1;
-    sorted[index].as_secs_f64() * 1e3
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 async fn calm(fleet: &LiveFleet) {

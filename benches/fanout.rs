@@ -5,6 +5,8 @@
 
 #![allow(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 
+mod figures;
+
 use std::time::{Duration, Instant};
 
 use regatta_actors::acts;
@@ -15,6 +17,8 @@ use regatta_simulations::live::LiveFleet;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+
+use self::figures::{at, median};
 
 /// What an operator writes; a header, a signature and framing come on top.
 const CONTENT_BYTES: usize = 1024;
@@ -125,19 +129,6 @@ async fn round(fleet: &LiveFleet) -> Vec<Duration> {
     }
     took.sort_unstable();
     took
-}
-
-fn at(sorted: &[Duration], percent: usize) -> f64 {
-    let index = (sorted.len() * percent)
-        .div_ceil(100)
-        .clamp(1, sorted.len())
-        - 1;
-    sorted[index].as_secs_f64() * 1e3
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn float(count: impl TryInto<u32>) -> f64 {

@@ -29,12 +29,12 @@ use std::path::PathBuf;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use regatta_protocol::codec::Name;
 use regatta_protocol::config::adoption::{Task, Work};
+use regatta_protocol::config::rollout::Rollouts;
 use tokio::sync::oneshot;
 
 pub use self::library::SECRETS_DETAIL;
 pub use self::manager::contents;
-pub use self::reports::{Reports, Standing};
-use self::rollouts::Rollouts;
+use self::rollouts::{Progress, Progressed};
 pub use self::state::{Beside, ConfigArguments, ConfigState, ConfigView, Pending};
 use crate::config::ground::Ground;
 use crate::config::hooks::Services;
@@ -83,6 +83,8 @@ pub enum ConfigMessage {
     Drift(Vec<regatta_protocol::report::Drifted>),
     /// From control and from tests: the rollouts, with all words that are here.
     GetRollouts(oneshot::Sender<Rollouts>),
+    /// From control: how far a change has gone out.
+    GetProgress(Progress, oneshot::Sender<Progressed>),
     /// From control: try again what was refused.
     Retry(Option<Name>),
     /// From control and from tests: reads what there is.
@@ -132,6 +134,19 @@ pub async fn look<T: Send + 'static>(
 pub async fn rollouts(actor: &ActorRef<ConfigMessage>) -> Result<Rollouts, crate::acts::ActError> {
     let (answer, answered) = oneshot::channel();
     crate::acts::ask(actor, ConfigMessage::GetRollouts(answer), answered).await
+}
+
+/// How far a change has gone out.
+///
+/// # Errors
+/// When the actor is gone.
+pub async fn progress(
+    actor: &ActorRef<ConfigMessage>,
+    asked: Progress,
+) -> Result<Progressed, crate::acts::ActError> {
+    let (answer, answered) = oneshot::channel();
+    let message = ConfigMessage::GetProgress(asked, answer);
+    crate::acts::ask(actor, message, answered).await
 }
 
 /// Owns the machine. Spawn it without a name.

@@ -6,4 +6,5 @@ pub mod outcome;
 pub mod resolve;
 pub mod rollout;
 pub mod selection;
+pub mod standing;
 pub mod value;

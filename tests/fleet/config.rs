@@ -5,10 +5,11 @@ use std::fs;
 use std::time::Duration;
 
 use regatta_actors::acts::config::{Placed, Put, apply};
-use regatta_actors::config::{self, Standing};
+use regatta_actors::config;
 use regatta_protocol::codec::Name;
 use regatta_protocol::config::document::{ConfigDocument, FileFormat, FileSource, FileSpec};
 use regatta_protocol::config::outcome::Verdict;
+use regatta_protocol::config::standing::Standing;
 use regatta_protocol::config::value::{KeyPath, Tokens, Value};
 use regatta_protocol::selector::Selector;
 use regatta_simulations::live::LiveFleet;

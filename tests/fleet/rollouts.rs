@@ -31,11 +31,11 @@ async fn rollout(fleet: &LiveFleet, manager: usize) -> Option<RolloutDocument> {
     let rollouts = rollouts.await.expect("the actor runs");
     fleet
         .look(manager, move |view| {
-            let catalog = view.replica.holdings().catalog();
-            let mut documents = catalog.documents();
+            let holdings = view.replica.holdings();
+            let mut documents = holdings.catalog().documents();
             let nav = documents.find(|(key, _)| key.name == name("nav"));
             let (_, heads) = nav?;
-            rollouts.of(catalog, &heads.winner).ok()?
+            rollouts.of(holdings, &heads.winner, &[]).ok()?
         })
         .await
 }
@@ -136,8 +136,7 @@ async fn a_change_that_devices_refuse_stops_at_the_first_and_aborting_takes_it_b
     let (rollouts, of) = (rollouts.await.expect("the actor runs"), running.clone());
     let aborted = fleet
         .look(0, move |view| {
-            let catalog = view.replica.holdings().catalog();
-            rollouts.aborted(catalog, &of, "a test")
+            rollouts.aborted(view.replica.holdings(), &of, ("a test", &[]))
         })
         .await
         .expect("its manager has read all words")

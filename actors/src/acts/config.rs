@@ -9,14 +9,14 @@ use regatta_protocol::codec::{self, Bytes, Name};
 use regatta_protocol::config::document::{ConfigDocument, FileSource, SecretTexts, Secrets};
 use regatta_protocol::config::value::KeyPath;
 use regatta_protocol::crypto::seal::{DataKey, SealedValue};
-use regatta_protocol::ident::{FleetId, NodeId};
+use regatta_protocol::ident::FleetId;
 use regatta_protocol::ledger::bodies::root_of;
 use regatta_protocol::ledger::entry::{BodyRef, EntryKind, LedgerKind};
 use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::limits::BODY_CARRIED_BYTES_MAX;
 use regatta_protocol::prng::Prng;
 use regatta_protocol::selector::{Labels, Selector};
-use regatta_protocol::trust::certificate::{Capability, Grant, Rank};
+use regatta_protocol::trust::certificate::{Capability, Grant};
 use regatta_protocol::trust::roll::{Enrolled, Roll};
 use tokio::sync::oneshot;
 
@@ -380,30 +380,9 @@ fn place(view: &LedgerView<'_>, put: &Put, body: Option<BodyRef>) -> Result<Foun
     Ok(Found { placed, revision })
 }
 
-fn is_device(enrolled: &Enrolled) -> bool {
-    enrolled.is_live() && enrolled.rank() == Rank::Device
-}
-
-/// A device's labels, as its certificate will have them, with its name.
-#[must_use]
-pub fn labels_of(enrolled: &Enrolled) -> Labels {
-    enrolled.labels.with_name(enrolled.name())
-}
-
-/// The live devices that a selector selects, with their labels.
-#[must_use]
-pub fn selected(view: &LedgerView<'_>, select: &Selector) -> BTreeMap<NodeId, Labels> {
-    let devices = Roll::of(view.replica.holdings()).devices();
-    let live = devices.iter().filter(|it| is_device(it));
-    let labelled = live.map(|it| (it.node, labels_of(it)));
-    labelled
-        .filter(|(_, labels)| select.matches(labels))
-        .collect()
-}
-
 fn names(devices: &[Enrolled], select: &Selector) -> Vec<String> {
-    let live = devices.iter().filter(|it| is_device(it));
-    let selected = live.filter(|it| select.matches(&labels_of(it)));
+    let live = devices.iter().filter(|it| it.is_live_device());
+    let selected = live.filter(|it| select.matches(&it.seen_by_selectors()));
     let mut names: Vec<String> = selected.map(|it| it.name().to_string()).collect();
     names.sort();
     names
@@ -437,8 +416,8 @@ fn check_may_write(
         hooks.check.is_some() || hooks.healthy.is_some() || !hooks.on_change.is_empty()
     });
     let (mut unwritten, mut unrun) = (Vec::new(), Vec::new());
-    for device in devices.iter().filter(|it| is_device(it)) {
-        let labels = labels_of(device);
+    for device in devices.iter().filter(|it| it.is_live_device()) {
+        let labels = device.seen_by_selectors();
         let selects = put.document.is_some() && put.select.matches(&labels);
         let name = device.name().to_string();
         if !selects && !leaves.contains(&name) {
@@ -461,11 +440,7 @@ fn check_may_write(
     let user = user.map_or("the node's own user", Name::as_str);
     let why = match (unwritten.is_empty(), unrun.is_empty()) {
         (true, true) => return Ok(()),
-        (false, _) => format!(
-            "config/{}: this manager's certificate does not let it write configuration for {}",
-            put.name,
-            listed(&unwritten)
-        ),
+        (false, _) => return Err(unwritten_of(&put.name, &unwritten)),
         (true, false) => format!(
             "config/{}: it has commands run as {user}, which this manager's certificate does not \
              allow on {}",
@@ -474,6 +449,33 @@ fn check_may_write(
         ),
     };
     Err(ActError::Invalid(why))
+}
+
+/// Whether this manager may write for every device that a selector selects now.
+///
+/// # Errors
+/// For which it may not.
+pub fn check_covers(view: &LedgerView<'_>, name: &Name, select: &Selector) -> Result<(), ActError> {
+    let grants = &view.papers.certificate.grants;
+    let devices = Roll::of(view.replica.holdings()).devices();
+    let uncovered = devices.iter().filter(|device| {
+        let labels = device.seen_by_selectors();
+        let selected = device.is_live_device() && select.matches(&labels);
+        selected && !covers(grants, Capability::ConfigWrite, &labels, None)
+    });
+    let uncovered: Vec<String> = uncovered.map(|it| it.name().to_string()).collect();
+    match uncovered.is_empty() {
+        true => Ok(()),
+        false => Err(unwritten_of(name, &uncovered)),
+    }
+}
+
+fn unwritten_of(name: &Name, devices: &[String]) -> ActError {
+    let devices = listed(devices);
+    let why = format!(
+        "config/{name}: this manager's certificate does not let it write configuration for {devices}"
+    );
+    ActError::Invalid(why)
 }
 
 /// Some names, and how many more there are.

@@ -4,15 +4,14 @@
 use regatta_protocol::catalog::wraps::DeviceWrap;
 use regatta_protocol::catalog::{CONFIG, Catalog, HeldRevision};
 use regatta_protocol::codec::{self, Name};
+use regatta_protocol::config::selection::readers;
 use regatta_protocol::crypto::seal::{BoxKey, DataKey, WrapPlace};
 use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::entry::{EntryKind, LedgerKind};
 use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::prng::Prng;
-use regatta_protocol::trust::certificate::{Capability, Rank};
-use regatta_protocol::trust::roll::Roll;
+use regatta_protocol::trust::certificate::Capability;
 
-use super::config::labels_of;
 use super::{ActError, write};
 use crate::crew::Handles;
 use crate::ledger::LedgerView;
@@ -37,7 +36,7 @@ pub async fn hand_out(
         for (name, key) in &keys {
             let catalog = view.replica.holdings().catalog();
             if let Some(held) = revision(catalog, &entry, name) {
-                for (node, to) in readers(view, held) {
+                for (node, to) in readers(view.replica.holdings(), held) {
                     drafts.extend(wrap(view, held, key, (node, to), &mut prng));
                 }
             }
@@ -53,28 +52,6 @@ fn revision<'a>(catalog: &'a Catalog, entry: &Hash, name: &Name) -> Option<&'a H
     held.find(|held| {
         held.entry == *entry && held.revision.kind == CONFIG && held.revision.name == *name
     })
-}
-
-/// Who may have the keys of a revision, and the keys that those are sealed to.
-#[must_use]
-pub fn readers(view: &LedgerView<'_>, held: &HeldRevision) -> Vec<(NodeId, BoxKey)> {
-    let holdings = view.replica.holdings();
-    let mut readers = Vec::new();
-    for device in Roll::of(holdings).devices() {
-        let selected = held.revision.select.matches(&labels_of(&device));
-        if device.is_live() && device.rank() == Rank::Device && selected {
-            readers.push((device.node, device.certificate.keys.seal));
-        }
-    }
-    let stopped = &holdings.judgement().stopped_keys;
-    for manager in holdings.record().managers().values() {
-        let mut grants = manager.grants.iter();
-        let wraps = grants.any(|grant| grant.capability == Capability::SecretWrap);
-        if wraps && !stopped.contains(&manager.keys.sign) {
-            readers.push((manager.node, manager.keys.seal));
-        }
-    }
-    readers
 }
 
 /// The entry that hands a key to somebody, unless he has it; a device's in its own scope, so that no other

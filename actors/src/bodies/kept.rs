@@ -88,7 +88,7 @@ pub fn remove(reader: &Reader, hash: &Hash) -> Result<Vec<Batch>, StoreError> {
 /// Bodies that are there as a whole, and their lengths.
 pub fn marked(reader: &Reader) -> Result<Vec<(Hash, u64)>, StoreError> {
     let mut all = Vec::new();
-    reader.each(Table::Bodies, &[MARK], &[PART], |key, value| {
+    reader.each(Table::Bodies, &[MARK], Some(&[PART]), |key, value| {
         let hash = key.get(1..).and_then(|hash| hash.try_into().ok());
         let bytes = value.as_slice().try_into().map(u64::from_be_bytes);
         if let (Some(hash), Ok(bytes)) = (hash, bytes) {
@@ -149,10 +149,13 @@ fn each_part(
 ) -> Result<(), StoreError> {
     let from = part(hash, Unit::Outline);
     let until = [&[PART][..], &hash.0, &[u8::MAX; 4]].concat();
-    reader.each(Table::Bodies, &from, &until, |key, value| {
-        match unit(&key) {
+    reader.each(
+        Table::Bodies,
+        &from,
+        Some(&until),
+        |key, value| match unit(&key) {
             Some(unit) => take(unit, value),
             None => Ok(()),
-        }
-    })
+        },
+    )
 }

@@ -116,6 +116,11 @@ impl ConfigState {
                 let _ = answer.send(self.rollouts.clone());
                 Ok(())
             }
+            ConfigMessage::GetProgress(asked, answer) => {
+                // As above.
+                let _ = answer.send(self.progressed(asked).await?);
+                Ok(())
+            }
             ConfigMessage::Retry(name) => self.run(Event::Retry(name)).await,
             ConfigMessage::Look(look) => {
                 look(&self.view());

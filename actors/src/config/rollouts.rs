@@ -1,17 +1,14 @@
-//! Rollouts: what a device knows of them, and what the manager that drives them does.
+//! Rollouts: what the manager that drives them does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ractor::ActorProcessingErr;
-use regatta_protocol::catalog::{
-    CONFIG, Catalog, DocumentKey, HeldRevision, ROLLOUT, Revision, RevisionId,
-};
+use regatta_protocol::catalog::{CONFIG, HeldRevision, ROLLOUT, Revision, RevisionId};
 use regatta_protocol::codec::{self, Bytes, Name};
 use regatta_protocol::config::document::ConfigDocument;
 use regatta_protocol::config::rollout::{
-    Advance, DeviceFacts, RolloutDocument, RolloutState, WALK_MAX, advance, effective,
+    Advance, DeviceFacts, RolloutDocument, RolloutState, Unread, advance, can, key_of, turn,
 };
-use regatta_protocol::config::selection::Reach;
 use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::bodies::root_of;
 use regatta_protocol::ledger::entry::{BodyRef, EntryKind, LedgerKind};
@@ -19,12 +16,12 @@ use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::membership::presence::PresenceState;
 use regatta_protocol::selector::{Labels, Selector};
+use regatta_protocol::trust::certificate::Capability;
 use regatta_protocol::trust::roll::Roll;
 use tokio::sync::oneshot;
 
 use super::ConfigMessage;
 use super::state::ConfigState;
-use crate::acts::config::selected;
 use crate::bodies::{BodiesMessage, kept};
 use crate::ledger::{LedgerMessage, LedgerView};
 use crate::membership::MembershipMessage;
@@ -37,102 +34,6 @@ const LOOK_MS: u64 = 5_000;
 /// How long reports are gathered before it is looked at what follows.
 const GATHER_MS: u64 = 100;
 
-/// The rollouts that are known, by the revision that goes out: every head of each, for they may have been
-/// written on two sides of a partition.
-#[derive(Clone, Debug, Default)]
-pub struct Rollouts {
-    known: BTreeMap<RevisionId, RolloutDocument>,
-}
-
-/// The name of a revision's rollout: each has its own, so that what went out long ago stays known.
-#[must_use]
-pub fn key_of(of: &RevisionId) -> DocumentKey {
-    let name = format!("{}-{}", of.entry, of.place);
-    DocumentKey {
-        scope: None,
-        kind: ROLLOUT,
-        name: Name::new(&name).expect("digits and a dash are a name"),
-    }
-}
-
-/// The heads of a revision's rollout, with where their words are.
-fn heads(catalog: &Catalog, of: &RevisionId) -> Vec<(RevisionId, BodyRef)> {
-    let heads = catalog.heads(&key_of(of));
-    let ids = heads
-        .into_iter()
-        .flat_map(|heads| std::iter::once(&heads.winner).chain(&heads.conflicts));
-    let held = ids.filter_map(|id| Some((*id, catalog.revision(id)?.body?)));
-    held.collect()
-}
-
-impl Rollouts {
-    /// A revision's rollout as it is in effect: none where none is held; an error where its words are not
-    /// here, with where they are.
-    pub fn of(
-        &self,
-        catalog: &Catalog,
-        of: &RevisionId,
-    ) -> Result<Option<RolloutDocument>, Vec<(RevisionId, BodyRef)>> {
-        let heads = heads(catalog, of);
-        let lacks = |(id, _): &&(RevisionId, BodyRef)| !self.known.contains_key(id);
-        let missing: Vec<_> = heads.iter().filter(lacks).copied().collect();
-        if !missing.is_empty() {
-            return Err(missing);
-        }
-        let known = heads.iter().filter_map(|(id, _)| self.known.get(id));
-        let known: Vec<RolloutDocument> = known.filter(|it| it.of == *of).cloned().collect();
-        Ok(effective(&known))
-    }
-
-    /// How far a revision has come for a device.
-    #[must_use]
-    pub fn reach(
-        &self,
-        catalog: &Catalog,
-        of: &RevisionId,
-        (node, labels): (&NodeId, &Labels),
-    ) -> Reach {
-        match self.of(catalog, of) {
-            Err(_) => Reach::Unknown,
-            Ok(Some(rollout)) if rollout.is_open(node, labels) => Reach::Here,
-            Ok(Some(rollout)) => Reach::NotYet { base: rollout.base },
-            Ok(None) => {
-                let replaces = catalog.revision(of).map(|held| &held.revision.replaces);
-                let base = replaces.and_then(|replaces| replaces.first().copied());
-                Reach::NotYet { base }
-            }
-        }
-    }
-
-    /// A rollout, taken back: to the last revision before it that had gone out to everybody, for one that
-    /// was stopped half its way may be one that devices refuse. None where it is over; an error where words
-    /// of those before it were not read, with where they are.
-    pub fn aborted(
-        &self,
-        catalog: &Catalog,
-        rollout: &RolloutDocument,
-        by: &str,
-    ) -> Result<Option<RolloutDocument>, Vec<(RevisionId, BodyRef)>> {
-        let mut base = rollout.base;
-        for _ in 0..WALK_MAX {
-            let Some((id, held)) = base.and_then(|id| Some((id, catalog.revision(&id)?))) else {
-                break;
-            };
-            match self.of(catalog, &id)? {
-                Some(before) if before.state != RolloutState::Complete => base = before.base,
-                None if held.revision.staged => base = held.revision.replaces.first().copied(),
-                _ => break,
-            }
-        }
-        let aborted = rollout.aborted(by);
-        Ok(aborted.map(|aborted| RolloutDocument { base, ..aborted }))
-    }
-
-    pub(super) fn take(&mut self, id: RevisionId, document: RolloutDocument) {
-        self.known.insert(id, document);
-    }
-}
-
 /// A change that goes out in waves, and is not over.
 #[derive(Clone, Debug)]
 struct Staged {
@@ -143,10 +44,48 @@ struct Staged {
     base: Option<RevisionId>,
 }
 
+/// Whose progress is asked for: a revision, its document, and whom that selects.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    /// The revision.
+    pub of: RevisionId,
+    /// Its document's name.
+    pub name: Name,
+    /// Whom it selects.
+    pub select: Selector,
+}
+
+/// How far a change has gone out, as its driver sees it.
+#[derive(Clone, Debug)]
+pub struct Progressed {
+    /// Every selected device.
+    pub devices: Vec<DeviceFacts>,
+    /// Reference time at which this was so.
+    pub now: Millis,
+}
+
+impl Staged {
+    fn progress(&self) -> Progress {
+        Progress {
+            of: self.of,
+            name: self.name.clone(),
+            select: self.select.clone(),
+        }
+    }
+}
+
+/// What the ledger says of one of them now.
+struct Course {
+    found: Result<Option<RolloutDocument>, Unread>,
+    devices: BTreeMap<NodeId, Labels>,
+    /// Whether it is this manager's turn to write the next word.
+    mine: bool,
+}
+
 /// What the ledger says of changes that go out in waves.
 struct Going {
     staged: Vec<Staged>,
-    rollouts: Vec<(RevisionId, BodyRef)>,
+    rollouts: Unread,
 }
 
 fn going(view: &LedgerView<'_>) -> Going {
@@ -183,26 +122,22 @@ fn staged(of: RevisionId, held: &HeldRevision, body: BodyRef) -> Staged {
     }
 }
 
-/// Which manager drives a rollout: of those that are heard the one whose turn it is by both names.
-pub(super) fn drives(of: &RevisionId, me: NodeId, others: &BTreeSet<NodeId>) -> bool {
-    let turn = |node: &NodeId| {
-        let mut bytes = of.entry.0.to_vec();
-        bytes.extend_from_slice(&of.place.to_le_bytes());
-        bytes.extend_from_slice(&node.0);
-        Hash::of(&bytes)
-    };
-    let own = turn(&me);
-    others.iter().all(|other| turn(other) > own)
+/// Who is heard.
+#[derive(Clone, Debug)]
+pub(super) struct Hearing {
+    /// Managers, this one among them.
+    pub(super) managers: BTreeSet<NodeId>,
+    /// Whether a node is ready, and when it was heard last, in reference time.
+    nodes: BTreeMap<NodeId, (bool, Option<Millis>)>,
+    /// Reference time at which that was so.
+    now: Millis,
 }
-
-/// Who is heard, in reference time.
-pub(super) type Heard = BTreeMap<NodeId, (bool, Option<Millis>)>;
 
 impl ConfigState {
     /// Reads the words of rollouts that are here, and asks for those that are not.
     pub(super) async fn learn_rollouts(
         &mut self,
-        missing: Vec<(RevisionId, BodyRef)>,
+        missing: Unread,
     ) -> Result<bool, ActorProcessingErr> {
         let (mut learned, mut wanted) = (false, Vec::new());
         for (id, body) in missing {
@@ -233,16 +168,13 @@ impl ConfigState {
         self.learn_new_rollouts(going.rollouts).await
     }
 
-    async fn learn_new_rollouts(
-        &mut self,
-        held: Vec<(RevisionId, BodyRef)>,
-    ) -> Result<(), ActorProcessingErr> {
-        let known = &mut self.rollouts.known;
-        // Of what was replaced nothing is kept.
-        known.retain(|id, _| held.iter().any(|(held, _)| held == id));
-        let missing = held.into_iter().filter(|(id, _)| !known.contains_key(id));
-        let missing = missing.collect();
-        self.learn_rollouts(missing).await?;
+    async fn learn_new_rollouts(&mut self, held: Unread) -> Result<(), ActorProcessingErr> {
+        self.rollouts.keep_only(held.iter().map(|(id, _)| *id));
+        let new = held
+            .into_iter()
+            .filter(|(id, _)| !self.rollouts.has_read(id));
+        let new = new.collect();
+        self.learn_rollouts(new).await?;
         Ok(())
     }
 
@@ -278,9 +210,10 @@ impl ConfigState {
             self.drive_at(listens.since(now));
             return Ok(());
         }
+        let hearing = self.hear().await?;
         let mut next_look = None;
         for staged in going.staged {
-            let look = self.drive_one(staged).await?;
+            let look = self.drive_one(staged, &hearing).await?;
             next_look = match (next_look, look) {
                 (Some(one), Some(other)) => Some(std::cmp::min::<u64>(one, other)),
                 (one, other) => one.or(other),
@@ -292,38 +225,60 @@ impl ConfigState {
         Ok(())
     }
 
+    /// Where a rollout stands. Its next word is for that manager to write whose turn it is among those that
+    /// are heard and may write for every device that it selects.
+    async fn course(
+        &self,
+        staged: &Staged,
+        hearing: &Hearing,
+    ) -> Result<Course, ActorProcessingErr> {
+        let (of, select) = (staged.of, staged.select.clone());
+        let (rollouts, managers) = (self.rollouts.clone(), hearing.managers.clone());
+        let me = self.driven.opener.node;
+        let course = self.look(move |view| {
+            let holdings = view.replica.holdings();
+            let devices = Roll::of(holdings).selected(&select);
+            let labels: Vec<Labels> = devices.values().cloned().collect();
+            let may = |manager: &NodeId| can(holdings, manager, Capability::ConfigWrite, &labels);
+            Course {
+                found: rollouts.of(holdings, &of, &labels),
+                devices,
+                mine: turn(&of, managers.into_iter().filter(may)) == Some(me),
+            }
+        });
+        course.await
+    }
+
     /// One rollout; after which time it is to be looked at again.
-    async fn drive_one(&mut self, staged: Staged) -> Result<Option<u64>, ActorProcessingErr> {
-        let of = staged.of;
-        let rollouts = self.rollouts.clone();
-        let found = self
-            .look(move |view| {
-                let catalog = view.replica.holdings().catalog();
-                let now = view.replica.reference(view.now);
-                (rollouts.of(catalog, &of), now)
-            })
-            .await?;
-        let (Ok(found), now) = found else {
-            // Its words are on their way.
+    async fn drive_one(
+        &mut self,
+        staged: Staged,
+        hearing: &Hearing,
+    ) -> Result<Option<u64>, ActorProcessingErr> {
+        let mut course = self.course(&staged, hearing).await?;
+        while let Err(unread) = &course.found {
+            if !self.learn_rollouts(unread.clone()).await? {
+                // Its words are on their way.
+                return Ok(Some(LOOK_MS));
+            }
+            course = self.course(&staged, hearing).await?;
+        }
+        let (true, Ok(found)) = (course.mine, course.found) else {
             return Ok(Some(LOOK_MS));
         };
-        let (managers, heard) = self.hear(now).await?;
-        let me = self.driven.opener.node;
-        if !drives(&of, me, &managers) {
-            return Ok(Some(LOOK_MS));
-        }
+        let now = hearing.now;
+        let facts = self.facts(&staged.progress(), course.devices, hearing);
         let Some(found) = found else {
             let Some(words) = self.words(staged.body).await? else {
                 return Ok(Some(LOOK_MS));
             };
             if let Some(spec) = words.rollout {
-                let begins = RolloutDocument::start(of, staged.base, spec, now);
-                let advanced = advance(&begins, &self.facts(&staged, &heard).await?, now);
+                let begins = RolloutDocument::start(staged.of, staged.base, spec, now);
+                let advanced = advance(&begins, &facts, now);
                 self.write_rollout(staged, advanced.next.unwrap_or(begins));
             }
             return Ok(Some(LOOK_MS));
         };
-        let facts = self.facts(&staged, &heard).await?;
         let Advance { next, wake_at, .. } = advance(&found, &facts, now);
         if let Some(next) = next {
             tracing::info!(config = %staged.name, wave = next.wave, state = ?next.state, "rollout");
@@ -346,44 +301,47 @@ impl ConfigState {
         Ok(words.and_then(Result::ok))
     }
 
-    /// Other managers that are heard, and what is known of devices' presence.
-    pub(super) async fn hear(
-        &self,
-        now: Millis,
-    ) -> Result<(BTreeSet<NodeId>, Heard), ActorProcessingErr> {
-        let nodes = self.look(|view| {
+    /// Who is heard now.
+    pub(super) async fn hear(&self) -> Result<Hearing, ActorProcessingErr> {
+        let known = self.look(|view| {
             let devices = Roll::of(view.replica.holdings()).devices();
-            devices.iter().map(|it| it.node).collect::<Vec<_>>()
+            let nodes: Vec<NodeId> = devices.iter().map(|it| it.node).collect();
+            (nodes, view.replica.reference(view.now))
         });
-        let nodes = nodes.await?;
+        let (known, now) = known.await?;
+        let me = self.driven.opener.node;
         let (answer, answered) = oneshot::channel();
         let look = MembershipMessage::Look(Box::new(move |view| {
             let managers = view.links.iter().filter(|(_, link)| link.is_manager);
-            let managers: BTreeSet<NodeId> = managers.map(|(node, _)| *node).collect();
-            let heard = nodes.into_iter().map(|node| {
+            let managers = managers.map(|(node, _)| *node).chain([me]).collect();
+            let nodes = known.into_iter().map(|node| {
                 let seen = view.machine.state_of(node, view.now);
                 let ago = seen.heard_ago_ms;
                 let heard = ago.map(|ago| Millis(now.0.saturating_sub(ago)));
                 (node, (seen.state == PresenceState::Ready, heard))
             });
+            let nodes = nodes.collect();
             // Who is gone does not need to know.
-            let _ = answer.send((managers, heard.collect()));
+            let _ = answer.send(Hearing {
+                managers,
+                nodes,
+                now,
+            });
         }));
         self.driven.beside.membership.cast(look)?;
         Ok(answered.await?)
     }
 
-    async fn facts(
+    fn facts(
         &self,
-        staged: &Staged,
-        heard: &Heard,
-    ) -> Result<Vec<DeviceFacts>, ActorProcessingErr> {
-        let select = staged.select.clone();
-        let devices = self.look(move |view| selected(view, &select));
-        let facts = devices.await?.into_iter().map(|(node, labels)| {
-            let (ready, heard) = heard.get(&node).copied().unwrap_or((false, None));
-            let standing = self.reports.standing(&node, &staged.name);
-            let outcome = standing.and_then(|standing| standing.found(&staged.of));
+        asked: &Progress,
+        devices: BTreeMap<NodeId, Labels>,
+        hearing: &Hearing,
+    ) -> Vec<DeviceFacts> {
+        let facts = devices.into_iter().map(|(node, labels)| {
+            let (ready, heard) = hearing.nodes.get(&node).copied().unwrap_or((false, None));
+            let standing = self.reports.standing(&node, &asked.name);
+            let outcome = standing.and_then(|standing| standing.found(&asked.of));
             DeviceFacts {
                 node,
                 labels,
@@ -392,7 +350,21 @@ impl ConfigState {
                 outcome,
             }
         });
-        Ok(facts.collect())
+        facts.collect()
+    }
+
+    /// How far a change has gone out.
+    pub(super) async fn progressed(
+        &self,
+        asked: Progress,
+    ) -> Result<Progressed, ActorProcessingErr> {
+        let select = asked.select.clone();
+        let devices = self.look(move |view| Roll::of(view.replica.holdings()).selected(&select));
+        let (devices, hearing) = (devices.await?, self.hear().await?);
+        Ok(Progressed {
+            devices: self.facts(&asked, devices, &hearing),
+            now: hearing.now,
+        })
     }
 
     /// Writes the next word on a rollout, beside the actor.

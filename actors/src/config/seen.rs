@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regatta_protocol::catalog::wraps::DeviceWrap;
 use regatta_protocol::catalog::{CONFIG, ROLLOUT, RevisionId};
+use regatta_protocol::config::rollout::{Rollouts, Unread};
 use regatta_protocol::config::selection::Selection;
 use regatta_protocol::ident::Hash;
 use regatta_protocol::ledger::entry::BodyRef;
 
-use super::rollouts::Rollouts;
 use crate::ledger::LedgerView;
 
 /// What the ledger says, for this node.
@@ -21,7 +21,7 @@ pub(super) struct Seen {
     /// On a manager: where the words of every revision are.
     pub(super) bodies: Vec<(RevisionId, BodyRef)>,
     /// Words of rollouts that are needed to say what a device is to take.
-    pub(super) rollouts: Vec<(RevisionId, BodyRef)>,
+    pub(super) rollouts: Unread,
 }
 
 impl Seen {
@@ -42,12 +42,13 @@ impl Seen {
             };
         }
         let labels = own.labels.with_name(&own.name);
+        let own_labels = std::slice::from_ref(&labels);
         let missing = std::cell::RefCell::new(BTreeSet::new());
         let selection = Selection::of(holdings, &labels, |_, id| {
-            if let Err(words) = rollouts.of(catalog, id) {
+            if let Err(words) = rollouts.of(holdings, id, own_labels) {
                 missing.borrow_mut().extend(words);
             }
-            rollouts.reach(catalog, id, (&own.node, &labels))
+            rollouts.reach(holdings, id, (&own.node, &labels))
         });
         let wraps = selection.take.iter().map(|selected| {
             let entry = selected.chosen.entry;

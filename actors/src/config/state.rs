@@ -10,7 +10,9 @@ use regatta_protocol::codec::{self, Name};
 use regatta_protocol::config::adoption::{
     Adoption, AdoptionState, Change, Choice, Effect, Event, Wanted,
 };
+use regatta_protocol::config::rollout::Rollouts;
 use regatta_protocol::config::selection::Denied;
+use regatta_protocol::config::standing::Reports;
 use regatta_protocol::crypto::seal::BoxSecret;
 use regatta_protocol::ident::{FleetId, Hash};
 use regatta_protocol::ledger::entry::BodyRef;
@@ -21,8 +23,7 @@ use tokio::task::AbortHandle;
 
 use super::library::Opener;
 use super::perform::{Driven, Worker};
-use super::reports::{self, Reports};
-use super::rollouts::Rollouts;
+use super::reports;
 use super::seen::Seen;
 use super::staging::Attempts;
 use super::tree::{Library, Tree};

@@ -48,12 +48,11 @@ impl Loaded {
     /// # Errors
     /// When its values cannot be read.
     pub fn layer(&self) -> Result<Layer, String> {
-        let values = self.document.values.read();
+        let layer = Layer::of(self.name.clone(), &self.select, &self.document, None);
+        let layer = layer.map_err(|error| format!("config/{}: {error}", self.name))?;
         Ok(Layer {
-            weight: self.weight(),
-            values: values.map_err(|error| format!("config/{}: {error}", self.name))?,
-            lists: self.document.lists.clone(),
             secrets: self.secrets.clone(),
+            ..layer
         })
     }
 }

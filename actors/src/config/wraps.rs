@@ -2,14 +2,17 @@
 
 use ractor::ActorProcessingErr;
 use regatta_protocol::catalog::RevisionId;
+use regatta_protocol::config::rollout::{can, turn};
+use regatta_protocol::config::selection::readers;
 use regatta_protocol::crypto::seal::{BoxSecret, DataKey, WrapPlace};
+use regatta_protocol::ident::NodeId;
 use regatta_protocol::prng::Prng;
+use regatta_protocol::trust::certificate::Capability;
 use tokio::sync::oneshot;
 
 use super::library::Opener;
-use super::rollouts::drives;
 use super::state::ConfigState;
-use crate::acts::secrets::{readers, wrap};
+use crate::acts::secrets::wrap;
 use crate::ledger::{LedgerMessage, LedgerView};
 
 /// Wraps that one entry's worth of work makes; the others come at the next look.
@@ -44,14 +47,17 @@ impl ConfigState {
         if self.documents.sealed.is_empty() || self.driving.hands_out {
             return Ok(());
         }
-        let now = self.look(|view| view.replica.reference(view.now)).await?;
-        let (managers, _) = self.hear(now).await?;
-        let me = self.driven.opener.node;
-        let sealed = self.documents.sealed.iter();
-        let mine: Vec<RevisionId> = sealed
-            .filter(|id| drives(id, me, &managers))
-            .copied()
-            .collect();
+        let (managers, me) = (self.hear().await?.managers, self.driven.opener.node);
+        let sealed = self.documents.sealed.clone();
+        let mine = self.look(move |view| {
+            let holdings = view.replica.holdings();
+            let may = |it: &NodeId| can(holdings, it, Capability::SecretWrap, &[]);
+            let managers: Vec<NodeId> = managers.into_iter().filter(may).collect();
+            let sealed = sealed.into_iter();
+            let mine = sealed.filter(|id| turn(id, managers.iter().copied()) == Some(me));
+            mine.collect::<Vec<RevisionId>>()
+        });
+        let mine = mine.await?;
         if mine.is_empty() {
             return Ok(());
         }
@@ -86,7 +92,7 @@ fn missing(
         let Some((held, key)) = catalog.revision(id).zip(own_key(view, id, opener)) else {
             continue;
         };
-        for reader in readers(view, held) {
+        for reader in readers(view.replica.holdings(), held) {
             if drafts.len() >= WRAPS_MAX {
                 return drafts;
             }

@@ -11,10 +11,6 @@ use thiserror::Error;
 
 use crate::store::{Batch, BatchError, Reader, Store, StoreError, Table};
 
-/// Entries that one read takes from the store.
-const READ_ITEMS_MAX: usize = 4096;
-/// Bytes that one read takes from the store.
-const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The number in front of an entry.
 const ORDER_BYTES: usize = 8;
 
@@ -85,19 +81,15 @@ pub fn parcels(reader: &Reader, entries: &[Hash]) -> Result<Vec<Parcel>, StoreEr
 
 /// Every value of a table.
 pub async fn whole(store: &Store, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-    let mut all = Vec::new();
-    let mut from = Vec::new();
-    loop {
-        let items = store
-            .scan(table, &from, None, READ_ITEMS_MAX, READ_BYTES_MAX)
-            .await?;
-        let Some((last, _)) = items.last() else {
-            return Ok(all);
-        };
-        from.clone_from(last);
-        from.push(0);
-        all.extend(items);
-    }
+    let read = store.read(move |reader| {
+        let mut all = Vec::new();
+        reader.each(table, &[], None, |key, value| {
+            all.push((key, value));
+            Ok(())
+        })?;
+        Ok(all)
+    });
+    read.await
 }
 
 /// Reads back what a replica had stored.

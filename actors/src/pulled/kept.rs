@@ -106,7 +106,7 @@ fn each_own(
     let from = own(kind, span.from);
     let mut until = own(kind, span.to);
     until.push(0);
-    reader.each(Table::SpoolEntries, &from, &until, |_, value| {
+    reader.each(Table::SpoolEntries, &from, Some(&until), |_, value| {
         if let Ok(parcel) = codec::decode(&value) {
             take(parcel);
         }
@@ -198,7 +198,7 @@ pub fn each_of_stream(
     let from = item(&ledger, 0, 0);
     let mut until = stream(&ledger);
     until.extend_from_slice(&[u8::MAX; 13]);
-    reader.each(Table::StreamItems, &from, &until, |_, value| {
+    reader.each(Table::StreamItems, &from, Some(&until), |_, value| {
         if let Ok(Item::Entry(parcel)) = codec::decode::<Item>(&value)
             && let Ok(entry) = Entry::open(parcel)
         {

@@ -106,7 +106,8 @@ impl Reader {
         Ok(items)
     }
 
-    /// Hands over everything from `from` on, and below `until`, however much that is: a page at a time.
+    /// Hands over everything from `from` on, and below `until` where that is said, however much it is: a
+    /// page at a time.
     ///
     /// # Errors
     /// As [`Self::scan`], or what `take` says.
@@ -114,12 +115,12 @@ impl Reader {
         &self,
         table: Table,
         from: &[u8],
-        until: &[u8],
+        until: Option<&[u8]>,
         mut take: impl FnMut(Vec<u8>, Vec<u8>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut from = from.to_vec();
         loop {
-            let items = self.scan(table, &from, Some(until), PAGE_ITEMS_MAX, PAGE_BYTES_MAX)?;
+            let items = self.scan(table, &from, until, PAGE_ITEMS_MAX, PAGE_BYTES_MAX)?;
             let Some((last, _)) = items.last() else {
                 return Ok(());
             };

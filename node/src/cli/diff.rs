@@ -61,7 +61,7 @@ pub async fn run(arguments: Arguments, place: &Place, console: &mut Console<'_>)
 }
 
 fn yaml(value: &serde_json::Value) -> String {
-    super::output::yaml::text(value)
+    super::output::yaml_text(value)
 }
 
 /// Where a secret comes from is not kept: it is sealed whatever it was.

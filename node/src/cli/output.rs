@@ -3,7 +3,6 @@
 pub mod qr;
 pub mod table;
 pub mod words;
-pub mod yaml;
 
 use std::io::{self, Write};
 
@@ -12,6 +11,7 @@ use serde::Serialize;
 
 use self::table::Table;
 use super::console::Console;
+use crate::manifest::yaml::write::{Block, document};
 
 /// `-o`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -79,5 +79,56 @@ pub fn json_line<T: Serialize>(out: &mut dyn Write, value: &T) -> io::Result<()>
 /// # Errors
 /// When it cannot be written.
 pub fn yaml<T: Serialize>(out: &mut dyn Write, value: &T) -> io::Result<()> {
-    out.write_all(yaml::text(&serde_json::to_value(value)?).as_bytes())
+    out.write_all(yaml_text(&serde_json::to_value(value)?).as_bytes())
+}
+
+/// A value as YAML, with a line's end.
+#[must_use]
+pub fn yaml_text(value: &serde_json::Value) -> String {
+    document(&Block::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::yaml_text;
+    use serde_json::json;
+
+    #[test]
+    fn values_keep_their_types() {
+        let value = json!([
+            {
+                "name": "amr-07",
+                "labels": { "site": "osaka", "on": "yes", "rack": "1e3" },
+                "homes": ["m1", "m2"],
+                "none": null,
+                "empty": {},
+                "nested": [[1, 2], []],
+                "text": "a: b # c\n\u{1b}",
+            },
+            "- dash",
+            1.5,
+        ]);
+        let expect = "\
+- empty: {}
+  homes:
+    - m1
+    - m2
+  labels:
+    \"on\": \"yes\"
+    rack: \"1e3\"
+    site: osaka
+  name: amr-07
+  nested:
+    -
+      - 1
+      - 2
+    - []
+  none: null
+  text: \"a: b # c\\n\\u001b\"
+- \"- dash\"
+- 1.5
+";
+        assert_eq!(yaml_text(&value), expect);
+        assert_eq!(yaml_text(&json!([])), "[]\n");
+    }
 }

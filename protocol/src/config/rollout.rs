@@ -5,7 +5,7 @@
 //! from what devices said, and any other goes on from there.
 
 mod advance;
-mod chosen;
+mod known;
 mod merged;
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::advance::{Advance, DeviceFacts, Found, Summary, advance};
-pub use self::chosen::{Candidate, Pick, WALK_MAX, chosen};
+pub use self::known::{Rollouts, Unread, can, key_of, turn};
 pub use self::merged::effective;
 use crate::catalog::RevisionId;
 use crate::codec::Wire;

@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 use crate::catalog::{CONFIG, Catalog, HeldRevision, RevisionId};
 use crate::codec::Name;
 use crate::config::adoption::Chosen;
-use crate::ident::{Hash, Serial};
+use crate::crypto::seal::BoxKey;
+use crate::ident::{Hash, NodeId, Serial};
 use crate::ledger::entry::BodyRef;
 use crate::ledger::holdings::Holdings;
 use crate::selector::{Labels, Selector};
 use crate::trust::certificate::{Capability, Certificate};
+use crate::trust::roll::Roll;
 
 /// How far back a device looks for a revision that it may take.
-const BACK_MAX: usize = 64;
+pub const WALK_MAX: usize = 64;
 
 /// How far a revision has gone out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +113,7 @@ impl Document<'_> {
         selection: &mut Selection,
     ) {
         let mut next = Some(winner);
-        for _ in 0..BACK_MAX {
+        for _ in 0..WALK_MAX {
             let Some(id) = next else { return };
             let Some(held) = self.catalog().revision(&id) else {
                 return;
@@ -171,11 +173,32 @@ fn chosen(revision: RevisionId, held: &HeldRevision) -> Chosen {
     }
 }
 
+/// Who may have the keys of a revision's secrets, and the keys that those are sealed to: the devices that
+/// it selects, and the managers that may hand them on.
+#[must_use]
+pub fn readers(holdings: &Holdings, held: &HeldRevision) -> Vec<(NodeId, BoxKey)> {
+    let devices = Roll::of(holdings).devices().into_iter();
+    let selected = devices.filter(|device| {
+        device.is_live_device() && held.revision.select.matches(&device.seen_by_selectors())
+    });
+    let selected = selected.map(|device| (device.node, device.certificate.keys.seal));
+    let stopped = &holdings.judgement().stopped_keys;
+    let managers = holdings.record().managers().values().filter(|manager| {
+        let mut grants = manager.grants.iter();
+        let wraps = grants.any(|grant| grant.capability == Capability::SecretWrap);
+        wraps && !stopped.contains(&manager.keys.sign)
+    });
+    let managers = managers.map(|manager| (manager.node, manager.keys.seal));
+    selected.chain(managers).collect()
+}
+
 fn author<'a>(holdings: &'a Holdings, signer: &Serial) -> Option<&'a Certificate> {
     holdings.record().managers().get(signer)
 }
 
-fn may_write(holdings: &Holdings, held: &HeldRevision, labels: &Labels) -> bool {
+/// Whether who wrote a revision may write for a device with these labels.
+#[must_use]
+pub fn may_write(holdings: &Holdings, held: &HeldRevision, labels: &Labels) -> bool {
     let author = author(holdings, &held.signer);
     author.is_some_and(|author| {
         let mut grants = author.grants.iter();

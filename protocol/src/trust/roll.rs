@@ -8,7 +8,7 @@ use crate::crypto::sign::PublicKey;
 use crate::ident::{Hash, NodeId, Serial};
 use crate::ledger::holdings::Holdings;
 use crate::machine::Millis;
-use crate::selector::Labels;
+use crate::selector::{Labels, Selector};
 use crate::trust::certificate::{Certificate, Issuer, NodeKeys, Rank};
 use crate::trust::enrolment::change::{Change, HeldInvite};
 use crate::trust::enrolment::{Age, HeldEnrolment};
@@ -59,6 +59,18 @@ impl Enrolled {
     #[must_use]
     pub fn is_live(&self) -> bool {
         !self.stopped && !self.forgotten && self.replaced_by.is_none()
+    }
+
+    /// Whether it is a device that belongs to the fleet today.
+    #[must_use]
+    pub fn is_live_device(&self) -> bool {
+        self.is_live() && self.rank() == Rank::Device
+    }
+
+    /// What selectors see of it: its labels, with its name.
+    #[must_use]
+    pub fn seen_by_selectors(&self) -> Labels {
+        self.labels.with_name(self.name())
     }
 }
 
@@ -132,6 +144,16 @@ impl<'a> Roll<'a> {
                 contested: contested.contains(&held.written.entry),
                 ..self.fold(held)
             })
+            .collect()
+    }
+
+    /// The live devices that a selector selects, with what it sees of them.
+    #[must_use]
+    pub fn selected(&self, select: &Selector) -> BTreeMap<NodeId, Labels> {
+        let live = self.devices().into_iter().filter(Enrolled::is_live_device);
+        let labelled = live.map(|device| (device.node, device.seen_by_selectors()));
+        labelled
+            .filter(|(_, labels)| select.matches(labels))
             .collect()
     }
 

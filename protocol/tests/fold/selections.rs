@@ -2,8 +2,10 @@
 
 use regatta_protocol::catalog::{CONFIG, Revision, RevisionId, RevisionSet};
 use regatta_protocol::codec;
+use regatta_protocol::config::document::{RolloutSpec, Wave};
+use regatta_protocol::config::rollout::{RolloutDocument, RolloutState, Rollouts, can, key_of};
 use regatta_protocol::config::selection::{Reach, Selection, may_run};
-use regatta_protocol::ident::Hash;
+use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::bodies::library::{Library, Reading};
 use regatta_protocol::ledger::entry::{BodyRef, Entry, EntryKind, LedgerKind};
 use regatta_protocol::ledger::holdings::Holdings;
@@ -181,4 +183,68 @@ fn a_body_in_a_set_is_read_by_those_whom_its_own_revision_selects() {
     };
     assert_eq!(take("osaka"), [body(1)]);
     assert_eq!(take("kyoto"), [body(2)]);
+}
+
+/// A rollout of a revision that everybody is to take, as somebody says it.
+fn opens(of: RevisionId) -> RolloutDocument {
+    let spec = RolloutSpec {
+        waves: vec![Wave::Percent(100)],
+        success_percent: 100,
+        pause_ms: 0,
+        min_available: [].into(),
+    };
+    RolloutDocument {
+        state: RolloutState::Complete,
+        ..RolloutDocument::start(of, None, spec, day(2))
+    }
+}
+
+#[test]
+fn a_word_on_a_rollout_counts_only_on_devices_for_which_its_author_may_write() {
+    let (fixture, mut whole, mut narrow, mut entries) = fleet();
+    let first = write(&mut whole, nav("", &[]), 1);
+    let staged = Revision {
+        staged: true,
+        ..nav("", &[revision(&first)])
+    };
+    let second = write(&mut whole, staged, 2);
+    let of = revision(&second);
+    let key = key_of(&of);
+    let word = |replaces: &[RevisionId]| Revision {
+        kind: key.kind,
+        name: key.name.clone(),
+        body: Some(body(3)),
+        ..nav("", replaces)
+    };
+    let begun = write(&mut whole, word(&[]), 3);
+    let opened = write(&mut narrow, word(&[revision(&begun)]), 4);
+    entries.extend([first.clone(), second, begun.clone(), opened.clone()]);
+    let holdings = after(&fixture, &entries);
+    let mut rollouts = Rollouts::default();
+    let kyoto = labels("kyoto");
+    assert_eq!(
+        rollouts.of(&holdings, &of, std::slice::from_ref(&kyoto)),
+        Err(vec![(revision(&begun), body(3))]),
+        "only the word that counts there has to be read"
+    );
+    let base = Some(revision(&first));
+    let begins = RolloutDocument {
+        base,
+        state: RolloutState::Running,
+        ..opens(of)
+    };
+    rollouts.take(revision(&begun), begins);
+    rollouts.take(revision(&opened), opens(of));
+    let reach = |site: &str| rollouts.reach(&holdings, &of, (&NodeId([7; 16]), &labels(site)));
+    assert_eq!(reach("osaka"), Reach::Here);
+    assert_eq!(reach("kyoto"), Reach::NotYet { base });
+    // Whoever may not write for all of them neither drives it nor is heard by those who do.
+    let both = [labels("osaka"), kyoto];
+    let found = rollouts.of(&holdings, &of, &both).expect("all were read");
+    assert_eq!(found.expect("it began").state, RolloutState::Running);
+    let can = |hand: &Hand, devices: &[Labels]| {
+        can(&holdings, &hand.node, Capability::ConfigWrite, devices)
+    };
+    assert!(can(&whole, &both) && can(&narrow, &both[..1]));
+    assert!(!can(&narrow, &both));
 }

@@ -119,12 +119,6 @@ impl Access {
     }
 }
 
-/// The id of a group of this machine.
-pub fn group_id(name: &str) -> Option<u32> {
-    let found = fs::read_to_string("/etc/group").ok()?;
-    rows(&found, 3).find(|row| row[0] == name)?[2].parse().ok()
-}
-
 fn user_name(uid: u32) -> Option<String> {
     let found = fs::read_to_string("/etc/passwd").ok()?;
     let uid = uid.to_string();

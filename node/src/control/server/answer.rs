@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use futures::{FutureExt, stream};
+use futures::{FutureExt, Stream, stream};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
 use hyper::body::{Body, Bytes, Frame};
@@ -285,19 +285,13 @@ impl Ask<'_> {
                 changes.mark_unchanged();
                 let value = desk.local_value(&path).await.ok();
                 if value.is_some() && value != last {
-                    let mut text = serde_json::to_vec(&value).unwrap_or_default();
-                    text.push(b'\n');
-                    let line = Ok(Frame::data(Bytes::from(text)));
-                    return Some((line, (desk, path, changes, value)));
+                    return Some((line(&value), (desk, path, changes, value)));
                 }
                 // The actors that counted are gone: whoever watches asks again.
                 changes.changed().await.ok()?;
             }
         });
-        let mut answer = Response::new(UnsyncBoxBody::new(StreamBody::new(lines)));
-        let kind = HeaderValue::from_static(JSON_LINES);
-        answer.headers_mut().insert(CONTENT_TYPE, kind);
-        Ok(answer)
+        Ok(streamed(lines))
     }
 
     /// An answer for each probe as it comes. The caller goes, and the stream is dropped with it.
@@ -325,21 +319,33 @@ impl Ask<'_> {
                     Ok(pong) => (Some(pong), None),
                     Err(problem) => (None, Some(problem)),
                 };
-                let line = PongLine {
+                let pong = PongLine {
                     number,
                     pong,
                     problem,
                 };
-                let mut text = serde_json::to_vec(&line).unwrap_or_default();
-                text.push(b'\n');
-                Some((Ok(Frame::data(Bytes::from(text))), number + 1))
+                Some((line(&pong), number + 1))
             }
         });
-        let mut answer = Response::new(UnsyncBoxBody::new(StreamBody::new(lines)));
-        let kind = HeaderValue::from_static(JSON_LINES);
-        answer.headers_mut().insert(CONTENT_TYPE, kind);
-        Ok(answer)
+        Ok(streamed(lines))
     }
+}
+
+type Line = Result<Frame<Bytes>, Infallible>;
+
+/// A value as one line.
+fn line<T: Serialize>(value: &T) -> Line {
+    let mut text = serde_json::to_vec(value).unwrap_or_default();
+    text.push(b'\n');
+    Ok(Frame::data(Bytes::from(text)))
+}
+
+/// Lines, each sent as it comes.
+fn streamed(lines: impl Stream<Item = Line> + Send + 'static) -> Answer {
+    let mut answer = Response::new(UnsyncBoxBody::new(StreamBody::new(lines)));
+    let kind = HeaderValue::from_static(JSON_LINES);
+    answer.headers_mut().insert(CONTENT_TYPE, kind);
+    answer
 }
 
 fn json<T: Serialize>(value: &T) -> Result<Answer, Problem> {

@@ -6,10 +6,9 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::{fs, os};
 
+use regatta_actors::config::users;
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
-
-use super::access::group_id;
 
 /// Bytes that the kernel takes as a socket's path.
 const PATH_BYTES_MAX: usize = 107;
@@ -150,7 +149,7 @@ fn is_free(path: &Path) -> Result<(), BindError> {
 fn finish(unfinished: &Path, path: &Path, group: &str) -> io::Result<fs::Metadata> {
     // Until the group is right its members have no rights: 0600 first.
     fs::set_permissions(unfinished, fs::Permissions::from_mode(0o600))?;
-    if let Some(id) = group_id(group)
+    if let Some(id) = users::group(group)
         && let Err(error) = os::unix::fs::chown(unfinished, None, Some(id))
     {
         tracing::warn!(%group, %error, "the control socket keeps this process's own group");

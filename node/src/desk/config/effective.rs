@@ -4,18 +4,18 @@
 use std::collections::BTreeMap;
 
 use regatta_actors::acts;
-use regatta_actors::acts::config::labels_of;
 use regatta_actors::acts::{ActError, find_target};
 use regatta_actors::config;
 use regatta_actors::ledger::LedgerView;
 use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::codec::Name;
 use regatta_protocol::config::document::ConfigDocument;
-use regatta_protocol::config::resolve::{Class, Layer, MASK, Resolver, Standing, Weight};
+use regatta_protocol::config::resolve::{Layer, MASK, Resolver, Standing};
 use regatta_protocol::config::selection::Selection;
 use regatta_protocol::config::value::{KeyPath, Value};
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::selector::{Labels, Selector};
+use regatta_protocol::trust::roll::Enrolled;
 
 use super::versions::Version;
 use crate::control::api::{
@@ -37,7 +37,7 @@ struct Made {
 /// A device's id and labels, by what an operator calls it.
 fn device(view: &LedgerView<'_>, text: &str) -> Result<(NodeId, Labels), ActError> {
     let target = find_target(view, text)?;
-    let labels = target.enrolled.as_ref().map(labels_of);
+    let labels = target.enrolled.as_ref().map(Enrolled::seen_by_selectors);
     let unknown = || ActError::Unknown {
         what: "device",
         name: text.to_owned(),
@@ -77,19 +77,12 @@ fn layer<'a>(
     words: &'a ConfigDocument,
     secrets: impl IntoIterator<Item = &'a KeyPath>,
 ) -> Result<Layer, Problem> {
+    let layer = Layer::of(name.clone(), select, words, None);
+    let mut layer = layer.map_err(|error| Problem::bug(error.to_string()))?;
     let sealed = words.secrets.iter().flat_map(|secrets| &secrets.paths);
     let masked = sealed.chain(secrets);
-    let values = words.values.read();
-    Ok(Layer {
-        weight: Weight {
-            class: Class::of(select),
-            priority: words.priority,
-            name: name.clone(),
-        },
-        values: values.map_err(|error| Problem::bug(error.to_string()))?,
-        secrets: masked.map(|path| (path.clone(), MASK.to_owned())).collect(),
-        lists: words.lists.clone(),
-    })
+    layer.secrets = masked.map(|path| (path.clone(), MASK.to_owned())).collect();
+    Ok(layer)
 }
 
 fn whole(resolver: &Resolver) -> Result<serde_json::Value, Problem> {
@@ -136,9 +129,8 @@ impl Desk {
         let selected = acts::look(self.handles()?, move |view| {
             let (node, labels) = device(view, &asked)?;
             let (holdings, names) = (view.replica.holdings(), names(view));
-            let catalog = holdings.catalog();
             let selection = Selection::of(holdings, &labels, |_, id| {
-                rollouts.reach(catalog, id, (&node, &labels))
+                rollouts.reach(holdings, id, (&node, &labels))
             });
             let version = |id: &RevisionId| {
                 let held = holdings.catalog().revision(id)?;

@@ -1,14 +1,16 @@
 //! How far a change has gone out, and an operator's word on it.
 
 use regatta_actors::acts;
-use regatta_actors::acts::config::{keep_body, selected};
+use regatta_actors::acts::config::{check_covers, keep_body};
 use regatta_actors::config;
-use regatta_actors::config::rollouts::draft_of;
+use regatta_actors::config::rollouts::{Progress, draft_of};
+use regatta_actors::ledger::LedgerView;
 use regatta_protocol::config::rollout::{
-    DeviceFacts, RolloutDocument, RolloutState, Summary, advance,
+    RolloutDocument, RolloutState, Rollouts, Summary, advance,
 };
 use regatta_protocol::machine::Millis;
-use regatta_protocol::membership::presence::PresenceState;
+use regatta_protocol::selector::{Labels, Selector};
+use regatta_protocol::trust::roll::Roll;
 
 use super::versions::Version;
 use crate::control::api::{
@@ -30,16 +32,26 @@ fn word(state: &RolloutState) -> (&'static str, Option<String>) {
     }
 }
 
+fn labels(view: &LedgerView<'_>, select: &Selector) -> Vec<Labels> {
+    let selected = Roll::of(view.replica.holdings()).selected(select);
+    selected.into_values().collect()
+}
+
 impl Desk {
+    async fn rollouts(&self) -> Result<Rollouts, Problem> {
+        let rollouts = config::rollouts(&self.handles()?.config);
+        rollouts.await.map_err(problem)
+    }
+
     /// The rollout of a version, as it is in effect; none where it goes out at once, or has not begun.
     pub(super) async fn rollout_of(
         &self,
         version: &Version,
     ) -> Result<Option<(RolloutDocument, Millis)>, Problem> {
-        let rollouts = config::rollouts(&self.handles()?.config);
-        let (rollouts, id) = (rollouts.await.map_err(problem)?, version.id);
+        let (rollouts, id) = (self.rollouts().await?, version.id);
+        let select = version.select.clone();
         let found = acts::look(self.handles()?, move |view| {
-            let found = rollouts.of(view.replica.holdings().catalog(), &id);
+            let found = rollouts.of(view.replica.holdings(), &id, &labels(view, &select));
             (found, view.replica.reference(view.now))
         });
         let (found, now) = found.await.map_err(problem)?;
@@ -59,42 +71,6 @@ impl Desk {
         })
     }
 
-    async fn facts(&self, version: &Version, now: Millis) -> Result<Vec<DeviceFacts>, Problem> {
-        let select = version.select.clone();
-        let devices = acts::look(self.handles()?, move |view| {
-            only_managers(view)?;
-            Ok(selected(view, &select))
-        });
-        let devices = devices.await.map_err(problem)??;
-        let nodes: Vec<_> = devices.keys().copied().collect();
-        let seen = acts::look_around(self.handles()?, move |view| {
-            let seen = nodes
-                .iter()
-                .map(|node| view.machine.state_of(*node, view.now));
-            seen.collect::<Vec<_>>()
-        });
-        let seen = seen.await.map_err(problem)?;
-        let (name, of) = (version.name.clone(), version.id);
-        let nodes: Vec<_> = devices.keys().copied().collect();
-        let outcomes = config::look(&self.handles()?.config, move |view| {
-            let outcome = |node| view.reports.standing(node, &name)?.found(&of);
-            nodes.iter().map(outcome).collect::<Vec<_>>()
-        });
-        let outcomes = outcomes.await.map_err(problem)?;
-        let facts = devices.into_iter().zip(seen).zip(outcomes);
-        Ok(facts
-            .map(|(((node, labels), seen), outcome)| DeviceFacts {
-                node,
-                labels,
-                ready: seen.state == PresenceState::Ready,
-                heard: seen
-                    .heard_ago_ms
-                    .map(|ago| Millis(now.0.saturating_sub(ago))),
-                outcome,
-            })
-            .collect())
-    }
-
     async fn holding_named(&self, document: &str) -> Result<Version, Problem> {
         let mut holding = self.holding().await?.into_iter();
         let found = holding.find(|(version, _)| version.name.as_str() == document);
@@ -109,6 +85,8 @@ impl Desk {
         &self,
         document: &str,
     ) -> Result<(Version, RolloutDocument, Summary, Millis), Problem> {
+        let manager = acts::look(self.handles()?, only_managers);
+        manager.await.map_err(problem)??;
         let version = self.holding_named(document).await?;
         let none = || {
             Problem::not_found(format!(
@@ -132,20 +110,27 @@ impl Desk {
                 (RolloutDocument::start(id, base, spec, now), now)
             }
         };
-        let facts = self.facts(&version, now).await?;
-        let counted = advance(&found, &facts, now).summary;
+        let asked = Progress {
+            of: version.id,
+            name: version.name.clone(),
+            select: version.select.clone(),
+        };
+        let progress = config::progress(&self.handles()?.config, asked);
+        let progress = progress.await.map_err(problem)?;
+        let counted = advance(&found, &progress.devices, now).summary;
         Ok((version, found, counted, now))
     }
 
     async fn aborted(
         &self,
+        version: &Version,
         found: RolloutDocument,
         by: String,
     ) -> Result<Option<RolloutDocument>, Problem> {
-        let rollouts = config::rollouts(&self.handles()?.config);
-        let rollouts = rollouts.await.map_err(problem)?;
+        let (rollouts, select) = (self.rollouts().await?, version.select.clone());
         let aborted = acts::look(self.handles()?, move |view| {
-            rollouts.aborted(view.replica.holdings().catalog(), &found, &by)
+            let devices = labels(view, &select);
+            rollouts.aborted(view.replica.holdings(), &found, (&by, &devices))
         });
         let aborted = aborted.await.map_err(problem)?;
         aborted.map_err(|_| {
@@ -200,7 +185,7 @@ impl Desk {
             RolloutAction::Pause => (found.paused(&by, &why), "paused"),
             RolloutAction::Resume => (found.resumed(counted.failed, now), "resumed"),
             RolloutAction::Abort => (
-                self.aborted(found.clone(), by).await?,
+                self.aborted(&version, found.clone(), by).await?,
                 "aborted: devices go back to what was before",
             ),
         };
@@ -215,7 +200,9 @@ impl Desk {
         keep_body(self.handles()?, draft.bytes.clone())
             .await
             .map_err(problem)?;
+        let (name, select) = (version.name.clone(), version.select.clone());
         let written = acts::write(self.handles()?, move |view| {
+            check_covers(view, &name, &select)?;
             Ok((vec![draft.write(view)], ()))
         });
         let written = written.await.map_err(problem)?;

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use regatta_actors::acts::{self, config::labels_of};
-use regatta_actors::config::{self, Standing};
+use regatta_actors::{acts, config};
 use regatta_protocol::catalog::CONFIG;
 use regatta_protocol::config::outcome::Verdict;
+use regatta_protocol::config::standing::Standing;
 use regatta_protocol::ident::NodeId;
 use regatta_protocol::membership::presence::PresenceState;
 use regatta_protocol::selector::Labels;
-use regatta_protocol::trust::certificate::Rank;
-use regatta_protocol::trust::roll::Roll;
+use regatta_protocol::trust::roll::{Enrolled, Roll};
 
 use super::versions::{How, Version};
 use crate::control::api::{
@@ -106,8 +105,8 @@ impl Desk {
             only_managers(view)?;
             let devices = Roll::of(view.replica.holdings()).devices();
             let live = devices.into_iter();
-            let live = live.filter(|it| it.is_live() && it.rank() == Rank::Device);
-            let live = live.map(|it| (it.node, it.name().to_string(), labels_of(&it)));
+            let live = live.filter(Enrolled::is_live_device);
+            let live = live.map(|it| (it.node, it.name().to_string(), it.seen_by_selectors()));
             Ok(live.collect::<Vec<_>>())
         });
         let enrolled = enrolled.await.map_err(problem)??;

@@ -48,6 +48,26 @@ impl From<&Value> for Block {
     }
 }
 
+impl From<&serde_json::Value> for Block {
+    fn from(value: &serde_json::Value) -> Self {
+        use serde_json::Value;
+        match value {
+            Value::String(text) => Self::Text(text.clone()),
+            Value::Array(items) => Self::List(items.iter().map(Self::from).collect()),
+            Value::Object(fields) => {
+                let fields = fields.iter();
+                Self::Map(
+                    fields
+                        .map(|(name, value)| (name.clone(), value.into()))
+                        .collect(),
+                )
+            }
+            // YAML reads JSON's numbers and words.
+            other => Self::Plain(other.to_string()),
+        }
+    }
+}
+
 /// A value as a document of its own.
 #[must_use]
 pub fn value(value: &Value) -> String {

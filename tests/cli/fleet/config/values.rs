@@ -85,7 +85,7 @@ fn shown_and_compared(site: &Site) {
         json!([1])
     );
     let yaml = site.fleet.does("m1", &["config", "show", "amr-01", "nav"]);
-    assert_eq!(yaml, "gears:\n- 1\nmax_velocity: 3\n");
+    assert_eq!(yaml, "gears:\n  - 1\nmax_velocity: 3\n");
     fs::write(site.fleet.path("nav.yaml"), nav(4, "")).expect("written");
     let diff = site.fleet.does("m1", &["diff", "-f", "nav.yaml"]);
     assert!(

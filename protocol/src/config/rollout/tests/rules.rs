@@ -1,13 +1,10 @@
 //! One rule after the other.
 
-use std::collections::BTreeMap;
-
 use crate::catalog::RevisionId;
 use crate::codec::{self, Name, Wire};
 use crate::config::document::{RolloutSpec, Wave};
 use crate::config::rollout::{
-    Advance, Candidate, DeviceFacts, Found, Pick, RolloutDocument, RolloutState, advance, chosen,
-    effective, place,
+    Advance, DeviceFacts, Found, RolloutDocument, RolloutState, advance, effective, place,
 };
 use crate::ident::{Hash, NodeId, Serial};
 use crate::machine::Millis;
@@ -374,55 +371,4 @@ fn labels_with_more_values_than_fit_pause_it() {
     );
     assert!(matches!(document.state, RolloutState::Paused { .. }));
     assert!(codec::encode(&document).len() < RolloutDocument::BYTES_MAX);
-}
-
-#[test]
-fn a_device_takes_the_first_revision_that_is_open_for_it() {
-    let (node, labels) = (NodeId([1; 16]), Labels::none());
-    let started = |of: u8, base: Option<u8>| {
-        let spec = spec(&[], &[]);
-        RolloutDocument::start(revision(of), base.map(revision), spec, Millis(0))
-    };
-    let closed = started(3, Some(2));
-    let complete = RolloutDocument {
-        state: RolloutState::Complete,
-        ..started(3, Some(2))
-    };
-    let (first, wrong) = (started(3, None), started(9, Some(2)));
-    let staged = |rollout| Candidate {
-        staged: true,
-        rollout,
-        replaced: Some(revision(1)),
-    };
-    let plain = Candidate {
-        staged: false,
-        rollout: None,
-        replaced: None,
-    };
-    let cases = [
-        (plain, Pick::Take(revision(3))),
-        (staged(Some(&complete)), Pick::Take(revision(3))),
-        (staged(Some(&closed)), Pick::Take(revision(2))),
-        (staged(Some(&first)), Pick::Nothing),
-        // Its rollout has not come yet: what it replaced stays.
-        (staged(None), Pick::Take(revision(1))),
-        (staged(Some(&wrong)), Pick::Take(revision(1))),
-    ];
-    for (candidate, expected) in cases {
-        let known = BTreeMap::from([
-            (revision(1), plain),
-            (revision(2), plain),
-            (revision(3), candidate),
-        ]);
-        let pick = chosen(revision(3), &node, &labels, |id| known.get(id).copied());
-        assert_eq!(pick, expected, "{candidate:?}");
-    }
-    let lost = chosen(revision(3), &node, &labels, |_| None);
-    assert_eq!(lost, Pick::Unknown);
-    let around = Candidate {
-        replaced: Some(revision(3)),
-        ..staged(None)
-    };
-    let circle = chosen(revision(3), &node, &labels, |_| Some(around));
-    assert_eq!(circle, Pick::Unknown);
 }
