@@ -1,5 +1,7 @@
 //! What benchmarks say of many measurements.
 
+#![allow(dead_code, reason = "a benchmark needs a part of it")]
+
 use std::time::Duration;
 
 /// In milliseconds: what so many percent of sorted measurements do not exceed.

@@ -61,7 +61,7 @@ pub const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Hashes in one list of a body's pieces: a list is as long as a piece, and 8 MiB need only one.
 pub const BODY_LIST_HASHES_MAX: usize = BODY_PIECE_BYTES_MAX / 32;
 /// Pieces of one body that are asked for and not there yet.
-pub const BODY_WINDOW_PIECES: usize = 8;
+pub const BODY_WINDOW_PIECES: usize = 32;
 /// Bodies that one node fetches at once; the others wait.
 pub const BODY_FETCHES_MAX: usize = 4;
 /// Bodies that one node wants, those that wait included.
@@ -76,6 +76,10 @@ pub const BODY_ROUTES_PER_PEER_MAX: usize = 64;
 pub const BODY_ROUTES_UNKNOWN_MAX: usize = 64;
 /// Neighbours that are asked at the same time for one body.
 pub const BODY_FAN_OUT: usize = 3;
+/// From how many pieces on a body is had from several neighbours at once.
+pub const BODY_SHARED_PIECES_MIN: u16 = 64;
+/// Neighbours that are asked at the same time for one such body.
+pub const BODY_SHARERS_MAX: usize = 12;
 /// Neighbours that one passing node asks for one body, one after the other.
 pub const BODY_ASKED_MAX: usize = 8;
 /// How far a request's time may lie from the holder's.

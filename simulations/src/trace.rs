@@ -137,6 +137,9 @@ fn body_message(message: &BodyMessage) -> u64 {
         BodyMessage::Ask { .. } => 2,
         BodyMessage::Refused { .. } => 3,
         BodyMessage::Done { .. } => 4,
+        BodyMessage::Part { .. } => 5,
+        BodyMessage::Insist { .. } => 6,
+        BodyMessage::Shares { .. } => 7,
     }
 }
 

@@ -192,13 +192,15 @@ impl BodiesState {
                 bytes: request.claim.bytes,
                 certificates: request.certificates.clone(),
             }),
-            BodyMessage::Ask { id, .. } => {
+            BodyMessage::Ask { id, .. } | BodyMessage::Insist { id, .. } => {
                 let asks = self.machine.asks(id);
                 asks.map(|(hash, who)| Question::Known { hash, who })
             }
-            BodyMessage::Answer { .. } | BodyMessage::Refused { .. } | BodyMessage::Done { .. } => {
-                None
-            }
+            BodyMessage::Answer { .. }
+            | BodyMessage::Part { .. }
+            | BodyMessage::Shares { .. }
+            | BodyMessage::Refused { .. }
+            | BodyMessage::Done { .. } => None,
         };
         let facts = match question {
             Some(question) => self.ask_the_ledger(question).await?,

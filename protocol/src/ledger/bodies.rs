@@ -6,6 +6,9 @@
 //! back unread. Every part is checked against the body's name as it comes ([`tree`]), so nobody on
 //! the way has to be trusted. Fetching is in `fetch`, serving in `serve`, passing on in `route`.
 //!
+//! A long body comes from many neighbours at once: those that still fetch it hand on what they have
+//! (`share`), so that about one copy leaves whoever had it first.
+//!
 //! Invariants: no part is kept by a node that only passes it on; a node sends no part that was not
 //! asked for, the outline aside; every table has a limit in [`crate::limits`] and a time-out.
 
@@ -13,9 +16,11 @@ mod fetch;
 pub mod library;
 pub mod message;
 mod peer;
+pub mod pieces;
 mod route;
 pub mod sealing;
 mod serve;
+mod share;
 pub mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +37,7 @@ use crate::ledger::bodies::peer::{Peer, REQUEST_COST, STRAY_COST, Spent};
 use crate::ledger::bodies::route::Routes;
 use crate::ledger::bodies::sealing::OpenPart;
 use crate::ledger::bodies::serve::Sessions;
+use crate::ledger::bodies::share::Given;
 use crate::ledger::bodies::tree::{Partial, Unit};
 use crate::machine::{Machine, Millis};
 use crate::prng::Prng;
@@ -221,6 +227,7 @@ pub struct Bodies {
     peers: BTreeMap<NodeId, Peer>,
     fetches: Fetches,
     sessions: Sessions,
+    given: Given,
     routes: Routes,
     prng: Prng,
     counters: Counters,
@@ -264,6 +271,7 @@ impl Bodies {
             peers: BTreeMap::new(),
             fetches: Fetches::default(),
             sessions: Sessions::default(),
+            given: Given::default(),
             routes: Routes::default(),
             prng,
             counters: Counters::default(),
@@ -363,6 +371,7 @@ impl Bodies {
             Event::Read { id, unit, bytes } => self.on_read(step, id, unit, bytes),
             Event::Wake => {
                 self.sessions.expire(step.now);
+                self.wake_shares(step);
                 self.wake_routes(step);
                 self.wake_fetches(step);
             }
@@ -394,7 +403,47 @@ impl Bodies {
                 };
                 self.on_answer(step, answer)
             }
-            BodyMessage::Ask { id, units } => self.on_ask(step, from, id, units),
+            BodyMessage::Part {
+                id,
+                whole,
+                unit,
+                bytes,
+            } => {
+                let part = fetch::Part {
+                    from,
+                    id,
+                    whole,
+                    unit,
+                    bytes,
+                };
+                self.on_part(step, part)
+            }
+            BodyMessage::Shares {
+                id,
+                lists,
+                pieces,
+                given,
+            } => {
+                let news = fetch::News {
+                    from,
+                    id,
+                    lists,
+                    pieces,
+                    given,
+                };
+                self.pay(step, from, STRAY_COST) && self.on_shares(step, news)
+            }
+            BodyMessage::Ask { id, units } => {
+                let asked = serve::Asked {
+                    units,
+                    again: false,
+                };
+                self.on_ask(step, from, id, asked)
+            }
+            BodyMessage::Insist { id, units } => {
+                let asked = serve::Asked { units, again: true };
+                self.on_ask(step, from, id, asked)
+            }
             BodyMessage::Refused { id, refusal } => {
                 self.on_fetch_refused(step, from, id, refusal)
                     || self.on_route_refused(step, from, id, refusal)

@@ -170,7 +170,8 @@ impl BodyWatch {
 
     /// A message arrives: pieces are counted where nothing hurts.
     pub fn arrived(&mut self, at: &NodeId, message: &BodyMessage) {
-        let BodyMessage::Answer { id, unit, .. } = message else {
+        let (BodyMessage::Answer { id, unit, .. } | BodyMessage::Part { id, unit, .. }) = message
+        else {
             return;
         };
         if self.counting

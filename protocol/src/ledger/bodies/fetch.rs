@@ -1,11 +1,13 @@
 //! The requester's side: ask, check, keep, and ask elsewhere where something goes wrong.
 
 mod arrival;
+mod ways;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub(super) use self::arrival::Answer;
+pub(super) use self::arrival::{Answer, News, Part};
+use self::ways::Way;
 use crate::codec;
 use crate::ident::{Hash, NodeId};
 use crate::ledger::bodies::message::{BodyClaim, BodyMessage, BodyRequest, RequestId};
@@ -14,7 +16,8 @@ use crate::ledger::bodies::sealing::OpenPart;
 use crate::ledger::bodies::tree::{Layout, Partial, Unit};
 use crate::ledger::bodies::{Bodies, Effect, Failure, Step};
 use crate::limits::{
-    BODY_FAN_OUT, BODY_FETCHES_MAX, BODY_HOPS_MAX, BODY_WANTS_MAX, BODY_WINDOW_PIECES,
+    BODY_FAN_OUT, BODY_FETCHES_MAX, BODY_HOPS_MAX, BODY_SHARED_PIECES_MIN, BODY_SHARERS_MAX,
+    BODY_WANTS_MAX,
 };
 use crate::machine::Millis;
 
@@ -26,6 +29,9 @@ const PART_MS: u64 = 5_000;
 const PART_MS_MAX: u64 = 20_000;
 /// Parts that may fail to come by one way, one after the other.
 const STALLS_MAX: u8 = 3;
+/// How long nothing may be in flight, and nobody say that he has more, before what others were given is
+/// asked for at the source.
+const HUNGRY_MS: u64 = 1_500;
 /// Searches without one new part before the body is given up.
 const TRIES_MAX: u8 = 3;
 /// Between two searches: neighbours do not ask on for the same wish sooner.
@@ -40,14 +46,15 @@ struct Search {
     secret: Arc<dyn OpenPart>,
     /// Who was asked, and whether an answer may still come.
     asked: BTreeMap<NodeId, bool>,
-    /// Neighbours through whom the body comes or could come; the first is in use.
-    ways: Vec<NodeId>,
-    stalls: u8,
-    /// How long the next part may take: a way that is slow stays slow.
-    patience_ms: u64,
-    /// After a silence: the part that was asked for a second time. What was asked for before it and
-    /// comes later was lost.
-    probe: Option<Unit>,
+    /// Who fetches it too, and answers once it has something of it.
+    later: BTreeSet<NodeId>,
+    /// Neighbours through whom the body comes or could come; those that hand it out themselves first.
+    ways: Vec<Way>,
+    /// When a holder of all of it is asked for what others were given, if nothing is in flight by then.
+    hungry_at: Option<Millis>,
+    /// That time has come.
+    starved: bool,
+    /// When it is over, if nothing is in flight by then.
     until: Millis,
 }
 
@@ -62,9 +69,26 @@ struct Fetch {
     rest_until: Millis,
     tries: u8,
     last: Failure,
-    in_flight: BTreeMap<Unit, Millis>,
     /// Neighbours through whom something wrong came: asked last.
     suspects: BTreeSet<NodeId>,
+}
+
+impl Fetch {
+    /// Whether it is long enough to be had from several neighbours at once.
+    fn is_shared(&self) -> bool {
+        is_shared(self.layout)
+    }
+}
+
+impl Search {
+    fn way(&mut self, peer: &NodeId) -> Option<&mut Way> {
+        self.ways.iter_mut().find(|way| way.peer == *peer)
+    }
+
+    fn dues(&self) -> impl Iterator<Item = Millis> + '_ {
+        let ways = self.ways.iter();
+        ways.flat_map(|way| way.in_flight.values().map(|it| it.due))
+    }
 }
 
 /// All bodies that are wanted.
@@ -78,6 +102,15 @@ impl Fetches {
 
     pub fn contains(&self, hash: &Hash) -> bool {
         self.0.contains_key(hash)
+    }
+
+    pub fn layout(&self, hash: &Hash) -> Option<Layout> {
+        self.0.get(hash).map(|fetch| fetch.layout)
+    }
+
+    /// What there is of a body that is being fetched.
+    pub fn partial(&self, hash: &Hash) -> Option<&Partial> {
+        self.0.get(hash).map(|fetch| &fetch.partial)
     }
 
     fn active(&self) -> usize {
@@ -95,8 +128,12 @@ impl Fetches {
     pub fn wake_at(&self, connected: bool) -> Option<Millis> {
         let room = connected && self.active() < BODY_FETCHES_MAX;
         let each = self.0.values().filter_map(|fetch| match &fetch.search {
-            Some(search) if search.ways.is_empty() => Some(search.until),
-            Some(_) => fetch.in_flight.values().min().copied(),
+            Some(search) => {
+                let over = search
+                    .hungry_at
+                    .map_or(search.until, |at| at.min(search.until));
+                search.dues().min().or(Some(over))
+            }
             None => room.then_some(fetch.rest_until),
         });
         each.min()
@@ -136,7 +173,6 @@ impl Bodies {
             rest_until: step.now,
             tries: 0,
             last: Failure::Silence,
-            in_flight: BTreeMap::new(),
             suspects: BTreeSet::new(),
         };
         self.fetches.0.insert(hash, fetch);
@@ -191,10 +227,10 @@ impl Bodies {
             request: Box::new(request),
             secret: Arc::clone(&self.me.secret),
             asked: BTreeMap::new(),
+            later: BTreeSet::new(),
             ways: Vec::new(),
-            stalls: 0,
-            patience_ms: PART_MS,
-            probe: None,
+            hungry_at: None,
+            starved: false,
             until: step.now.plus(SEARCH_MS),
         });
         self.ask_more(step, hash);
@@ -202,10 +238,14 @@ impl Bodies {
 
     /// Asks further neighbours while nobody answers; where none is left, the search is over.
     fn ask_more(&mut self, step: &mut Step<'_>, hash: Hash) {
-        let Some(search) = self.fetches.0.get(&hash).and_then(|f| f.search.as_ref()) else {
+        let fetch = self.fetches.0.get(&hash);
+        let Some((fetch, search)) = fetch.and_then(|it| Some((it, it.search.as_ref()?))) else {
             return;
         };
         if !search.ways.is_empty() {
+            if fetch.is_shared() {
+                self.ask_around(step, hash);
+            }
             return;
         }
         let asked: BTreeSet<NodeId> = search.asked.keys().copied().collect();
@@ -230,8 +270,58 @@ impl Bodies {
             search.asked.insert(node, true);
             search.until = step.now.plus(SEARCH_MS);
         }
-        if !search.asked.values().any(|open| *open) {
+        if fetch.is_shared() {
+            self.ask_around(step, hash);
+        }
+        let fetch = self.fetches.0.get(&hash);
+        let Some(search) = fetch.and_then(|fetch| fetch.search.as_ref()) else {
+            return;
+        };
+        if search.later.is_empty() && !search.asked.values().any(|open| *open) {
             self.end_search(step, hash);
+        }
+    }
+
+    /// Asks every neighbour whether it hands out a long body itself; none of these asks on.
+    fn ask_around(&mut self, step: &mut Step<'_>, hash: Hash) {
+        let peers = self.candidates(&BTreeSet::new());
+        let fetch = self.fetches.0.get_mut(&hash);
+        let Some(search) = fetch.and_then(|fetch| fetch.search.as_mut()) else {
+            return;
+        };
+        for node in peers {
+            if search.asked.len() < BODY_SHARERS_MAX && !search.asked.contains_key(&node) {
+                search.asked.insert(node, true);
+                let request = search.request.clone();
+                step.send(
+                    node,
+                    BodyMessage::Request {
+                        hops_left: 0,
+                        request,
+                    },
+                );
+            }
+        }
+    }
+
+    /// A neighbour wants a body that is fetched here too: it may have a share of it soon.
+    pub(super) fn ask_back(&mut self, step: &mut Step<'_>, hash: &Hash, peer: NodeId) {
+        let fetch = self.fetches.0.get_mut(hash);
+        let Some(search) = fetch.and_then(|fetch| fetch.search.as_mut()) else {
+            return;
+        };
+        let open = search.asked.get(&peer) == Some(&true) || search.later.contains(&peer);
+        let room = search.asked.len() < BODY_SHARERS_MAX || search.asked.contains_key(&peer);
+        if !open && room {
+            search.asked.insert(peer, true);
+            let request = search.request.clone();
+            step.send(
+                peer,
+                BodyMessage::Request {
+                    hops_left: 0,
+                    request,
+                },
+            );
         }
     }
 
@@ -243,12 +333,12 @@ impl Bodies {
         if let Some(search) = fetch.search.take() {
             tell_done(step, &search);
         }
-        fetch.in_flight.clear();
         fetch.tries += 1;
         fetch.rest_until = step.now.plus(REST_MS);
         if fetch.tries >= TRIES_MAX {
             let failure = fetch.last;
             self.fetches.0.remove(&hash);
+            self.end_shares(step, &hash);
             step.out.push(Effect::Failed { hash, failure });
         }
         self.begin_searches(step);
@@ -259,6 +349,9 @@ impl Bodies {
         let fetch = self.fetches.0.remove(hash);
         if let Some(search) = fetch.and_then(|fetch| fetch.search) {
             tell_done(step, &search);
+        }
+        if !self.have.contains_key(hash) {
+            self.end_shares(step, hash);
         }
         self.begin_searches(step);
     }
@@ -274,13 +367,8 @@ impl Bodies {
         if let Some(open) = search.asked.get_mut(peer) {
             *open = false;
         }
-        let in_use = search.ways.first() == Some(peer);
-        search.ways.retain(|way| way != peer);
-        if in_use {
-            fetch.in_flight.clear();
-            search.stalls = 0;
-            search.patience_ms = PART_MS;
-            search.probe = None;
+        search.ways.retain(|way| way.peer != *peer);
+        if search.dues().next().is_none() {
             search.until = step.now.plus(SEARCH_MS);
         }
         if search.ways.is_empty() {
@@ -290,39 +378,25 @@ impl Bodies {
         }
     }
 
-    /// Keeps the window full.
+    /// Keeps the windows full.
     fn ask_parts(&mut self, step: &mut Step<'_>, hash: Hash) {
         let Some(fetch) = self.fetches.0.get_mut(&hash) else {
             return;
         };
-        let Some(search) = fetch.search.as_ref() else {
+        let asks = fetch.share_out(step.now, &mut self.prng);
+        let Some(search) = fetch.search.as_mut() else {
             return;
         };
-        let Some(way) = search.ways.first() else {
-            return;
-        };
-        if fetch.in_flight.len() > BODY_WINDOW_PIECES / 2 {
-            return;
+        let id = search.id;
+        for (peer, units, again) in asks {
+            let ask = match again {
+                true => BodyMessage::Insist { id, units },
+                false => BodyMessage::Ask { id, units },
+            };
+            step.send(peer, ask);
+            // Whoever is asked for something is not searched for any more.
+            search.until = step.now.plus(SEARCH_MS);
         }
-        let missing = fetch.partial.missing(fetch.layout);
-        let units: Vec<Unit> = missing
-            .filter(|unit| !fetch.in_flight.contains_key(unit))
-            .take(BODY_WINDOW_PIECES - fetch.in_flight.len())
-            .collect();
-        if units.is_empty() {
-            return;
-        }
-        let due = step.now.plus(search.patience_ms);
-        fetch
-            .in_flight
-            .extend(units.iter().map(|unit| (*unit, due)));
-        step.send(
-            *way,
-            BodyMessage::Ask {
-                id: search.id,
-                units,
-            },
-        );
     }
 
     pub(super) fn drop_ways_of(&mut self, step: &mut Step<'_>, peer: &NodeId) {
@@ -367,40 +441,63 @@ impl Bodies {
         let Some(search) = fetch.search.as_mut() else {
             return;
         };
-        let Some(way) = search.ways.first().copied() else {
-            if search.until <= now {
-                let open = search.asked.iter_mut().filter(|(_, open)| **open);
-                for (node, open) in open {
-                    *open = false;
-                    step.done(*node, search.id);
-                }
-                self.ask_more(step, hash);
+        if search.dues().next().is_none() && search.until <= now {
+            // Nobody answered, or those who fetch it too got nothing of it.
+            search.ways.clear();
+            tell_done(step, search);
+            search.asked.values_mut().for_each(|open| *open = false);
+            search.later.clear();
+            self.ask_more(step, hash);
+            return;
+        }
+        if search.hungry_at.take_if(|at| *at <= now).is_some() {
+            search.starved = true;
+            self.ask_parts(step, hash);
+            return;
+        }
+        let (mut lost, mut probes) = (Vec::new(), Vec::new());
+        for way in &mut search.ways {
+            if !way.in_flight.values().any(|it| it.due <= now) {
+                continue;
             }
-            return;
-        };
-        if !fetch.in_flight.values().any(|due| *due <= now) {
-            return;
+            way.stalls += 1;
+            way.patience_ms = (2 * way.patience_ms).min(PART_MS_MAX);
+            if way.stalls >= STALLS_MAX {
+                lost.push(way.peer);
+                continue;
+            }
+            // Nobody knows whether they are lost or on a slow link, which must not carry all of them a
+            // second time: the last one is asked for again, and says which.
+            let due = now.plus(way.patience_ms);
+            way.in_flight.values_mut().for_each(|it| it.due = due);
+            way.probe = way.in_flight.keys().next_back().copied();
+            let units: Vec<Unit> = way.probe.into_iter().collect();
+            let direct = way.direct;
+            probes.push((way.peer, units, direct));
         }
-        search.stalls += 1;
-        search.patience_ms = (2 * search.patience_ms).min(PART_MS_MAX);
-        if search.stalls >= STALLS_MAX {
-            step.done(way, search.id);
-            self.lose_way(step, hash, &way);
-            return;
+        let id = search.id;
+        for (peer, units, direct) in probes {
+            let ask = match direct {
+                true => BodyMessage::Insist { id, units },
+                false => BodyMessage::Ask { id, units },
+            };
+            step.send(peer, ask);
         }
-        // Nobody knows whether they are lost or on a slow link, which must not carry all of them a
-        // second time: the last one is asked for again, and says which.
-        let due = now.plus(search.patience_ms);
-        fetch.in_flight.values_mut().for_each(|at| *at = due);
-        search.probe = fetch.in_flight.keys().next_back().copied();
-        let (id, units) = (search.id, search.probe.into_iter().collect());
-        step.send(way, BodyMessage::Ask { id, units });
+        for peer in lost {
+            step.done(peer, id);
+            self.lose_way(step, hash, &peer);
+        }
     }
 }
 
 fn tell_done(step: &mut Step<'_>, search: &Search) {
     let open = search.asked.iter().filter(|(_, open)| **open);
-    for (node, _) in open {
+    for node in open.map(|(node, _)| node).chain(&search.later) {
         step.done(*node, search.id);
     }
+}
+
+/// Whether a body is long enough that those who fetch it hand on what they have.
+pub(super) fn is_shared(layout: Layout) -> bool {
+    layout.pieces() >= BODY_SHARED_PIECES_MIN
 }

@@ -152,6 +152,38 @@ pub enum BodyMessage {
         /// Which request.
         id: RequestId,
     },
+    /// From a neighbour that hands out the body itself, over its own connection with the requester, which
+    /// nobody else reads: as [`Self::Answer`], unsealed.
+    Part {
+        /// Which request.
+        id: RequestId,
+        /// Whether it holds all of the body; else it is one that fetches it, and [`Self::Shares`] says what
+        /// it has by now.
+        whole: bool,
+        /// Which part of the body.
+        unit: Unit,
+        /// The part.
+        bytes: Bytes,
+    },
+    /// From the requester to such a neighbour, as [`Self::Ask`]: for these though others were given them, who
+    /// did not hand them on.
+    Insist {
+        /// Which request.
+        id: RequestId,
+        /// Which parts.
+        units: Vec<Unit>,
+    },
+    /// From the same: what came since it said so last.
+    Shares {
+        /// Which request.
+        id: RequestId,
+        /// Lists that it has.
+        lists: Vec<u16>,
+        /// Pieces that it has.
+        pieces: Vec<u16>,
+        /// Pieces that it has handed to others, who hand them on.
+        given: Vec<u16>,
+    },
 }
 
 impl Wire for BodyMessage {

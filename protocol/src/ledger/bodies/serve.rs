@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codec::{self, Bytes};
 use crate::ident::{Hash, NodeId};
+use crate::ledger::bodies::fetch::is_shared;
 use crate::ledger::bodies::message::{
     Binding, BodyClaim, BodyMessage, BodyRequest, Refusal, RequestId,
 };
 use crate::ledger::bodies::peer::REQUEST_COST;
+use crate::ledger::bodies::share::Telling;
 use crate::ledger::bodies::tree::{Layout, Unit};
 use crate::ledger::bodies::{Bodies, Effect, Misdeed, Step};
 use crate::limits::{
@@ -20,21 +22,38 @@ use crate::trust::authority::{Credentials, Denial};
 /// How long a requester may be silent.
 const IDLE_MS: u64 = 30_000;
 
+/// Parts that a requester wants.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub units: Vec<Unit>,
+    /// Though others were given them.
+    pub again: bool,
+}
+
 /// A body that is being handed out.
 #[derive(Clone, Debug)]
-struct Session {
-    claim: BodyClaim,
+pub(super) struct Session {
+    pub claim: BodyClaim,
     who: Credentials,
     /// The neighbour that the request came from.
-    previous: NodeId,
+    pub previous: NodeId,
     /// Parts that the store was asked for.
     reading: BTreeSet<Unit>,
     until: Millis,
+    /// Of a long body, where the requester is the neighbour: what it is told of its shares.
+    pub telling: Option<Telling>,
+}
+
+impl Session {
+    /// Whether nobody is between.
+    pub fn is_direct(&self) -> bool {
+        self.previous == self.claim.node
+    }
 }
 
 /// All bodies that are being handed out.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sessions(BTreeMap<RequestId, Session>);
+pub(super) struct Sessions(pub(super) BTreeMap<RequestId, Session>);
 
 impl Sessions {
     pub fn len(&self) -> usize {
@@ -47,7 +66,11 @@ impl Sessions {
     }
 
     pub fn wake_at(&self) -> Option<Millis> {
-        self.0.values().map(|session| session.until).min()
+        let tells = |session: &Session| session.telling.as_ref()?.tell_at;
+        let sessions = self.0.values();
+        sessions
+            .map(|session| tells(session).map_or(session.until, |at| at.min(session.until)))
+            .min()
     }
 
     pub fn expire(&mut self, now: Millis) {
@@ -70,7 +93,7 @@ impl Sessions {
         ends
     }
 
-    fn has_room(&self, from: &NodeId) -> bool {
+    pub fn has_room(&self, from: &NodeId) -> bool {
         let of_peer = self.0.values().filter(|session| session.previous == *from);
         self.0.len() < BODY_SESSIONS_MAX && of_peer.count() < BODY_ROUTES_PER_PEER_MAX
     }
@@ -111,6 +134,8 @@ impl Bodies {
             step.refuse(from, id, Refusal::NotSelected);
         } else if holds {
             self.open_session(step, from, id, request.claim, who);
+        } else if claim.node == from && self.fetches.shares(&claim.hash) {
+            self.open_share(step, from, id, request.claim, who);
         } else {
             self.pass_on(step, from, hops_left, request, named);
         }
@@ -133,12 +158,30 @@ impl Bodies {
             unit: Unit::Outline,
             id,
         });
+        let hash = claim.hash;
+        self.begin_session(step.now, id, from, claim, who);
+        if let Some(session) = self.sessions.0.get_mut(&id) {
+            session.reading.insert(Unit::Outline);
+        }
+        self.tell_of_given(step, id, &hash);
+    }
+
+    pub(super) fn begin_session(
+        &mut self,
+        now: Millis,
+        id: RequestId,
+        from: NodeId,
+        claim: BodyClaim,
+        who: Credentials,
+    ) {
+        let long = Layout::of(claim.bytes).is_some_and(is_shared);
         let session = Session {
+            telling: (long && claim.node == from).then(Telling::default),
             claim,
             who,
             previous: from,
-            reading: BTreeSet::from([Unit::Outline]),
-            until: step.now.plus(IDLE_MS),
+            reading: BTreeSet::new(),
+            until: now.plus(IDLE_MS),
         };
         self.sessions.0.insert(id, session);
     }
@@ -149,8 +192,9 @@ impl Bodies {
         step: &mut Step<'_>,
         from: NodeId,
         id: RequestId,
-        units: Vec<Unit>,
+        asked: Asked,
     ) -> bool {
+        let Asked { units, again } = asked;
         if units.len() > BODY_WINDOW_PIECES {
             return false;
         }
@@ -172,8 +216,29 @@ impl Bodies {
         }
         session.until = step.now.plus(IDLE_MS);
         let layout = Layout::of(session.claim.bytes);
+        let hash = session.claim.hash;
+        let units = match again {
+            true => units,
+            false => self.undeclined(step, id, &hash, units),
+        };
+        let Some(session) = self.sessions.0.get_mut(&id) else {
+            return true;
+        };
+        // Of a body that is fetched itself what is there by now.
+        let partial = self.fetches.partial(&hash);
         for unit in units {
-            let exists = layout.is_some_and(|layout| layout.unit_bytes(unit).is_some());
+            if let Some(bytes) = partial.and_then(|partial| partial.hashes(unit)) {
+                let part = BodyMessage::Part {
+                    id,
+                    whole: false,
+                    unit,
+                    bytes,
+                };
+                step.send(from, part);
+                continue;
+            }
+            let exists = layout.is_some_and(|layout| layout.unit_bytes(unit).is_some())
+                && partial.is_none_or(|partial| partial.has(unit));
             let room = session.reading.len() < BODY_WINDOW_PIECES;
             if exists && room && session.reading.insert(unit) {
                 step.out.push(Effect::Read {
@@ -199,32 +264,41 @@ impl Bodies {
         if !session.reading.remove(&unit) {
             return;
         }
-        let fleet = step.library.fleet();
-        let binding = Binding {
-            fleet: &fleet,
-            hash: &session.claim.hash,
-            nonce: session.claim.nonce,
-            unit,
+        let (previous, hash) = (session.previous, session.claim.hash);
+        let message = match (bytes, session.is_direct()) {
+            (Some(bytes), true) => Some(BodyMessage::Part {
+                id,
+                whole: self.have.contains_key(&hash),
+                unit,
+                bytes,
+            }),
+            (Some(bytes), false) => {
+                let fleet = step.library.fleet();
+                let binding = Binding {
+                    fleet: &fleet,
+                    hash: &hash,
+                    nonce: session.claim.nonce,
+                    unit,
+                };
+                let to = session.who.own().keys.seal;
+                let sealing = step.library.sealing();
+                let sealed = sealing.seal(&to, &binding, &bytes, &mut self.prng);
+                sealed.ok().map(|sealed| BodyMessage::Answer {
+                    id,
+                    hops: 0,
+                    unit,
+                    sealed,
+                })
+            }
+            (None, _) => None,
         };
-        let to = session.who.own().keys.seal;
-        let sealed = bytes.and_then(|bytes| {
-            let sealing = step.library.sealing();
-            sealing.seal(&to, &binding, &bytes, &mut self.prng).ok()
-        });
-        let previous = session.previous;
-        let Some(sealed) = sealed else {
+        let Some(message) = message else {
             self.sessions.0.remove(&id);
             step.refuse(previous, id, Refusal::Gone);
             return;
         };
         self.counters.served += 1;
-        let answer = BodyMessage::Answer {
-            id,
-            hops: 0,
-            unit,
-            sealed,
-        };
-        step.send(previous, answer);
+        step.send(previous, message);
     }
 }
 

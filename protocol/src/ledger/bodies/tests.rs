@@ -5,4 +5,5 @@ mod fleet;
 mod mesh;
 mod readers;
 mod searches;
+mod swarm;
 mod transfers;

@@ -7,12 +7,13 @@
 //! deeper tree or a stream with interleaved hashes would buy nothing. The length, which is in the
 //! name, says how many levels there are, so no piece can be passed off as a list.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Bytes;
 use crate::ident::Hash;
+use crate::ledger::bodies::pieces::Pieces;
 use crate::limits::{BODY_LIST_HASHES_MAX, BODY_PIECE_BYTES_MAX, FILE_BYTES_MAX};
 
 /// A part of a body that is read, sealed, sent and checked as one; 16 KiB at most.
@@ -159,7 +160,7 @@ pub fn unit_of(body: &[u8], unit: Unit) -> Option<Bytes> {
 pub struct Partial {
     outline: Option<Vec<Hash>>,
     lists: BTreeMap<u16, Vec<Hash>>,
-    pieces: BTreeSet<u16>,
+    pieces: Pieces,
 }
 
 impl Partial {
@@ -217,22 +218,53 @@ impl Partial {
         match unit {
             Unit::Outline => self.has_outline(),
             Unit::List(index) => self.lists.contains_key(&index),
-            Unit::Piece(index) => self.pieces.contains(&index),
+            Unit::Piece(index) => self.pieces.contains(index),
         }
     }
 
-    /// Units that are missing and that could be checked if they came now, first things first.
-    pub fn missing(&self, layout: Layout) -> impl Iterator<Item = Unit> + '_ {
-        let lists = (0..layout.lists()).map(Unit::List);
-        let pieces = (0..layout.pieces()).map(Unit::Piece);
-        let askable = move |unit: &Unit| match unit {
-            Unit::Piece(index) => self.piece_hash(layout, *index).is_some(),
-            _ => self.has_outline(),
+    /// The pieces that are held.
+    #[must_use]
+    pub fn pieces(&self) -> &Pieces {
+        &self.pieces
+    }
+
+    /// The lists that are held.
+    pub fn lists(&self) -> impl Iterator<Item = u16> + '_ {
+        self.lists.keys().copied()
+    }
+
+    /// Lists that are missing and that could be checked if they came now.
+    pub fn missing_lists(&self, layout: Layout) -> impl Iterator<Item = u16> + '_ {
+        let lists = 0..layout.lists();
+        lists.filter(|index| self.has_outline() && !self.lists.contains_key(index))
+    }
+
+    /// Pieces that are missing and that could be checked if they came now.
+    #[must_use]
+    pub fn missing_pieces(&self, layout: Layout) -> Pieces {
+        let mut missing = Pieces::default();
+        if layout.lists() == 0 && self.has_outline() {
+            missing = Pieces::span(0, layout.pieces());
+        }
+        for list in self.lists.keys() {
+            let each = u16::try_from(BODY_LIST_HASHES_MAX).unwrap_or(u16::MAX);
+            let from = list.saturating_mul(each);
+            let until = from.saturating_add(each).min(layout.pieces());
+            missing.add(&Pieces::span(from, until));
+        }
+        missing.leave_out(&self.pieces);
+        missing
+    }
+
+    /// A part that is held in memory: the outline or a list, as it is sent.
+    #[must_use]
+    pub fn hashes(&self, unit: Unit) -> Option<Bytes> {
+        let hashes = match unit {
+            Unit::Outline => self.outline.as_deref()?,
+            Unit::List(index) => self.lists.get(&index)?,
+            Unit::Piece(_) => return None,
         };
-        lists
-            .chain(pieces)
-            .filter(|unit| !self.has(*unit))
-            .filter(askable)
+        Some(joined(hashes).into())
     }
 
     /// Whether nothing is missing.
@@ -271,8 +303,10 @@ mod tests {
         assert!(partial.take(&root, layout, Unit::Outline, &outline));
         let mut rebuilt = vec![0; length];
         loop {
-            let next = partial.missing(layout).next();
-            let Some(unit) = next else { break };
+            let list = partial.missing_lists(layout).next().map(Unit::List);
+            let pieces = partial.missing_pieces(layout);
+            let piece = pieces.iter().next().map(Unit::Piece);
+            let Some(unit) = list.or(piece) else { break };
             let bytes = unit_of(&body, unit).expect("what is missing exists");
             let mut spoilt = bytes.to_vec();
             spoilt[0] ^= 1;

@@ -1,12 +1,14 @@
 //! What comes back to a requester: a part is opened, checked, kept; a refusal closes a way.
 
+use super::{Fetch, SEARCH_MS, Search};
 use crate::codec::Bytes;
 use crate::ident::{Hash, NodeId};
+use crate::ledger::bodies::fetch::ways::Way;
 use crate::ledger::bodies::message::{Binding, Refusal, RequestId};
-use crate::ledger::bodies::tree::Unit;
+use crate::ledger::bodies::tree::{Layout, Unit};
 use crate::ledger::bodies::{Bodies, Effect, Failure, Misdeed, Step};
 
-/// A part that came.
+/// A part that came sealed, by whatever way.
 #[derive(Clone, Debug)]
 pub(in crate::ledger::bodies) struct Answer {
     pub from: NodeId,
@@ -16,32 +18,81 @@ pub(in crate::ledger::bodies) struct Answer {
     pub sealed: Bytes,
 }
 
+/// A part that a neighbour hands out itself.
+#[derive(Clone, Debug)]
+pub(in crate::ledger::bodies) struct Part {
+    pub from: NodeId,
+    pub id: RequestId,
+    pub whole: bool,
+    pub unit: Unit,
+    pub bytes: Bytes,
+}
+
+/// What a neighbour says that it has, or gave to others.
+#[derive(Clone, Debug)]
+pub(in crate::ledger::bodies) struct News {
+    pub from: NodeId,
+    pub id: RequestId,
+    pub lists: Vec<u16>,
+    pub pieces: Vec<u16>,
+    pub given: Vec<u16>,
+}
+
+/// A part as it came in, opened.
+struct Arrived {
+    from: NodeId,
+    hash: Hash,
+    unit: Unit,
+    /// None where it could not be opened.
+    bytes: Option<Bytes>,
+    direct: bool,
+    whole: bool,
+}
+
+impl Search {
+    /// Whether a part may come from somebody now.
+    fn awaits(&mut self, from: &NodeId, unit: Unit) -> bool {
+        match (self.way(from), unit) {
+            (Some(way), _) => way.in_flight.contains_key(&unit),
+            (None, Unit::Outline) => {
+                self.asked.get(from) == Some(&true) || self.later.contains(from)
+            }
+            (None, _) => false,
+        }
+    }
+
+    /// Notes a way; those that hand it out themselves come first.
+    fn begin_way(&mut self, way: Way) {
+        self.later.remove(&way.peer);
+        self.asked.insert(way.peer, true);
+        let direct = self.ways.iter().take_while(|way| way.direct).count();
+        let at = if way.direct { direct } else { self.ways.len() };
+        self.ways.insert(at, way);
+    }
+}
+
 impl Bodies {
+    fn search(&mut self, id: &RequestId) -> Option<(Hash, &mut Fetch)> {
+        let hash = self.fetches.by_id(id)?;
+        Some((hash, self.fetches.0.get_mut(&hash)?))
+    }
+
     /// A part came; true where it fits something under way.
     pub(in crate::ledger::bodies) fn on_answer(
         &mut self,
         step: &mut Step<'_>,
         answer: Answer,
     ) -> bool {
-        let Some(hash) = self.fetches.by_id(&answer.id) else {
+        let Some((hash, fetch)) = self.search(&answer.id) else {
             return self.pass_back(step, answer);
         };
-        let Some(fetch) = self.fetches.0.get_mut(&hash) else {
-            return false;
-        };
+        let (from, unit) = (answer.from, answer.unit);
         let Some(search) = fetch.search.as_mut() else {
             return false;
         };
-        let (from, unit) = (answer.from, answer.unit);
-        let awaited = if unit == Unit::Outline {
-            search.asked.get(&from) == Some(&true) && !search.ways.contains(&from)
-        } else {
-            search.ways.first() == Some(&from) && fetch.in_flight.contains_key(&unit)
-        };
-        if !awaited {
+        if !search.awaits(&from, unit) {
             return false;
         }
-        fetch.in_flight.remove(&unit);
         let fleet = step.library.fleet();
         let binding = Binding {
             fleet: &fleet,
@@ -49,50 +100,114 @@ impl Bodies {
             nonce: search.request.claim.nonce,
             unit,
         };
-        let fresh = !fetch.partial.has(unit);
-        let opened = search.secret.open(&binding, &answer.sealed).ok();
-        let taken = opened.filter(|bytes| fetch.partial.take(&hash, fetch.layout, unit, bytes));
-        let Some(bytes) = taken else {
-            self.on_wrong(step, hash, &answer);
-            return true;
+        let arrived = Arrived {
+            from,
+            hash,
+            unit,
+            bytes: search.secret.open(&binding, &answer.sealed).ok(),
+            direct: answer.hops == 0,
+            whole: true,
         };
-        if unit == Unit::Outline {
-            search.ways.push(from);
+        self.arrive(step, arrived);
+        true
+    }
+
+    /// A part came from one who hands it out; true where it fits something under way.
+    pub(in crate::ledger::bodies) fn on_part(&mut self, step: &mut Step<'_>, part: Part) -> bool {
+        let (from, unit) = (part.from, part.unit);
+        let Some((hash, fetch)) = self.search(&part.id) else {
+            return false;
+        };
+        let search = fetch.search.as_mut();
+        if !search.is_some_and(|search| search.awaits(&from, unit)) {
+            return false;
         }
-        search.stalls = 0;
-        if search.probe == Some(unit) {
-            search.probe = None;
-            fetch.in_flight.clear();
+        let arrived = Arrived {
+            from,
+            hash,
+            unit,
+            bytes: Some(part.bytes),
+            direct: true,
+            whole: part.whole,
+        };
+        self.arrive(step, arrived);
+        true
+    }
+
+    fn arrive(&mut self, step: &mut Step<'_>, arrived: Arrived) {
+        let (from, hash, unit) = (arrived.from, arrived.hash, arrived.unit);
+        let Some(fetch) = self.fetches.0.get_mut(&hash) else {
+            return;
+        };
+        let fresh = !fetch.partial.has(unit);
+        let opened = arrived.bytes.as_ref();
+        let taken = opened.filter(|bytes| fetch.partial.take(&hash, fetch.layout, unit, bytes));
+        let (Some(bytes), Some(search)) = (taken.cloned(), fetch.search.as_mut()) else {
+            self.on_wrong(step, &arrived);
+            return;
+        };
+        search.until = step.now.plus(SEARCH_MS);
+        search.hungry_at = None;
+        match search.way(&from) {
+            None => search.begin_way(Way::new(from, arrived.direct, arrived.whole)),
+            Some(way) => way.landed(step.now, unit),
         }
-        let due = step.now.plus(search.patience_ms);
-        fetch.in_flight.values_mut().for_each(|at| *at = due);
         if fresh {
             fetch.tries = 0;
             step.out.push(Effect::Store { hash, unit, bytes });
         }
-        if fetch.partial.is_complete(fetch.layout) {
+        let complete = fetch.partial.is_complete(fetch.layout);
+        if complete {
             self.have.insert(hash, fetch.bytes);
+        }
+        if fresh {
+            self.share(step, &hash, unit);
+        }
+        if complete {
             self.drop_fetch(step, &hash);
             step.out.push(Effect::Complete(hash));
         } else {
             self.ask_parts(step, hash);
         }
-        true
     }
 
-    /// Bytes that do not belong to the body. Only one who says "I am the holder" is to blame:
-    /// somebody further on may have sealed them, and who is between cannot tell.
-    fn on_wrong(&mut self, step: &mut Step<'_>, hash: Hash, answer: &Answer) {
+    /// Bytes that do not belong to the body. Only one who hands it out is to blame: somebody further on
+    /// may have sealed them, and who is between cannot tell.
+    fn on_wrong(&mut self, step: &mut Step<'_>, arrived: &Arrived) {
         self.counters.wrong += 1;
+        let (from, hash) = (arrived.from, arrived.hash);
+        let mut id = None;
         if let Some(fetch) = self.fetches.0.get_mut(&hash) {
-            fetch.suspects.insert(answer.from);
+            fetch.suspects.insert(from);
             fetch.last = Failure::WrongBytes;
+            id = fetch.search.as_ref().map(|search| search.id);
         }
-        step.done(answer.from, answer.id);
-        if answer.hops == 0 {
-            self.condemn(step, answer.from, Misdeed::WrongBytes);
+        if let Some(id) = id {
+            step.done(from, id);
         }
-        self.lose_way(step, hash, &answer.from);
+        if arrived.direct {
+            self.condemn(step, from, Misdeed::WrongBytes);
+        }
+        self.lose_way(step, hash, &from);
+    }
+
+    /// Somebody says what it has by now; true where that fits something under way.
+    pub(in crate::ledger::bodies) fn on_shares(&mut self, step: &mut Step<'_>, news: News) -> bool {
+        let Some((hash, fetch)) = self.search(&news.id) else {
+            return false;
+        };
+        let layout = fetch.layout;
+        let Some(search) = fetch.search.as_mut() else {
+            return false;
+        };
+        search.hungry_at = None;
+        search.until = step.now.plus(SEARCH_MS);
+        let Some(way) = search.way(&news.from) else {
+            return false;
+        };
+        take_news(way, layout, &news);
+        self.ask_parts(step, hash);
+        true
     }
 
     /// Somebody who was asked refuses; true where that fits something under way.
@@ -103,26 +218,50 @@ impl Bodies {
         id: RequestId,
         refusal: Refusal,
     ) -> bool {
-        let Some(hash) = self.fetches.by_id(&id) else {
+        let Some((hash, fetch)) = self.search(&id) else {
             return false;
         };
-        let fetch = self.fetches.0.get_mut(&hash);
-        let asked = fetch.filter(|fetch| {
-            let search = fetch.search.as_ref();
-            search.is_some_and(|search| search.asked.get(&from) == Some(&true))
-        });
-        let Some(fetch) = asked else {
+        let shared = fetch.is_shared();
+        let Some(search) = fetch.search.as_mut() else {
             return false;
         };
-        let search = fetch.search.as_ref();
-        if refusal != Refusal::Asked {
-            // "Not for you" says more than that somebody else was asked already.
-            fetch.last = Failure::Refused(refusal);
-        } else if search.is_some_and(|search| search.ways.contains(&from)) {
+        if refusal == Refusal::Asked && search.way(&from).is_some() {
             // It answers already; what it refuses is a second copy that came by another way.
             return true;
         }
+        if search.later.remove(&from) {
+            return true;
+        }
+        if search.asked.get(&from) != Some(&true) {
+            return false;
+        }
+        if refusal == Refusal::Asked && shared {
+            search.later.insert(from);
+        }
+        if refusal != Refusal::Asked {
+            // "Not for you" says more than that somebody else was asked already.
+            fetch.last = Failure::Refused(refusal);
+        }
         self.lose_way(step, hash, &from);
         true
+    }
+}
+
+fn take_news(way: &mut Way, layout: Layout, news: &News) {
+    let pieces = layout.pieces();
+    let known = |index: &u16| *index < pieces;
+    for index in news.given.iter().copied().filter(known) {
+        way.given.insert(index);
+        // It was asked for by another a moment before, and does not come from there.
+        way.in_flight.remove(&Unit::Piece(index));
+    }
+    if let Some(share) = way.share.as_mut() {
+        let lists = news.lists.iter().copied();
+        share
+            .lists
+            .extend(lists.filter(|index| *index < layout.lists()));
+        for index in news.pieces.iter().copied().filter(known) {
+            share.pieces.insert(index);
+        }
     }
 }

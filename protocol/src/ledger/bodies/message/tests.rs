@@ -77,6 +77,31 @@ fn messages_keep_their_bytes() {
         &format!("0103000000{id}05000000"),
     );
     golden(&BodyMessage::Done { id: ID }, &format!("0104000000{id}"));
+    golden(
+        &BodyMessage::Part {
+            id: ID,
+            whole: true,
+            unit: Unit::Piece(513),
+            bytes: Bytes::from(&[9, 9][..]),
+        },
+        &format!("0105000000{id}0102000000010202000000000000000909"),
+    );
+    golden(
+        &BodyMessage::Insist {
+            id: ID,
+            units: vec![Unit::Piece(1)],
+        },
+        &format!("0106000000{id}0100000000000000020000000100"),
+    );
+    golden(
+        &BodyMessage::Shares {
+            id: ID,
+            lists: vec![1],
+            pieces: vec![2, 3],
+            given: vec![],
+        },
+        &format!("0107000000{id}010000000000000001000200000000000000020003000000000000000000"),
+    );
 }
 
 #[test]

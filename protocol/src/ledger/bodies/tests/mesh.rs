@@ -70,6 +70,8 @@ pub struct Node {
 #[derive(Debug, Default)]
 pub struct Slow {
     pub bytes_per_second: u64,
+    /// Whether all links of a node share what it can send.
+    pub uplink: bool,
     pub busy: BTreeMap<(usize, usize), Millis>,
 }
 
@@ -297,7 +299,8 @@ impl Mesh {
             self.sequence += 1;
             let mut sent = self.now;
             if let Some(slow) = self.slow.as_mut() {
-                let busy = slow.busy.entry((from, to)).or_default();
+                let link = if slow.uplink { from } else { to };
+                let busy = slow.busy.entry((from, link)).or_default();
                 sent = sent
                     .max(*busy)
                     .plus(bytes.len() as u64 * 1_000 / slow.bytes_per_second);

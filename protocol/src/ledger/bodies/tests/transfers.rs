@@ -50,7 +50,10 @@ pub fn is_request(message: &BodyMessage) -> bool {
 }
 
 pub fn is_piece(message: &BodyMessage) -> bool {
-    matches!(message, BodyMessage::Answer { unit, .. } if matches!(unit, Unit::Piece(_)))
+    let (BodyMessage::Answer { unit, .. } | BodyMessage::Part { unit, .. }) = message else {
+        return false;
+    };
+    matches!(unit, Unit::Piece(_))
 }
 
 /// A request of `member`, signed anew.
