@@ -129,10 +129,8 @@ impl Fetches {
         let room = connected && self.active() < BODY_FETCHES_MAX;
         let each = self.0.values().filter_map(|fetch| match &fetch.search {
             Some(search) => {
-                let over = search
-                    .hungry_at
-                    .map_or(search.until, |at| at.min(search.until));
-                search.dues().min().or(Some(over))
+                let next = search.dues().min().unwrap_or(search.until);
+                Some(search.hungry_at.map_or(next, |at| at.min(next)))
             }
             None => room.then_some(fetch.rest_until),
         });
@@ -452,8 +450,6 @@ impl Bodies {
         }
         if search.hungry_at.take_if(|at| *at <= now).is_some() {
             search.starved = true;
-            self.ask_parts(step, hash);
-            return;
         }
         let (mut lost, mut probes) = (Vec::new(), Vec::new());
         for way in &mut search.ways {
@@ -487,6 +483,8 @@ impl Bodies {
             step.done(peer, id);
             self.lose_way(step, hash, &peer);
         }
+        // What a silent one owes, or what others were given and did not hand on.
+        self.ask_parts(step, hash);
     }
 }
 

@@ -139,7 +139,7 @@ impl Bodies {
         let Some(fetch) = self.fetches.0.get_mut(&hash) else {
             return;
         };
-        let fresh = !fetch.partial.has(unit);
+        let (fresh, shared) = (!fetch.partial.has(unit), fetch.is_shared());
         let opened = arrived.bytes.as_ref();
         let taken = opened.filter(|bytes| fetch.partial.take(&hash, fetch.layout, unit, bytes));
         let (Some(bytes), Some(search)) = (taken.cloned(), fetch.search.as_mut()) else {
@@ -149,7 +149,7 @@ impl Bodies {
         search.until = step.now.plus(SEARCH_MS);
         search.hungry_at = None;
         match search.way(&from) {
-            None => search.begin_way(Way::new(from, arrived.direct, arrived.whole)),
+            None => search.begin_way(Way::new(from, arrived.direct, arrived.whole, shared)),
             Some(way) => way.landed(step.now, unit),
         }
         if fresh {

@@ -17,6 +17,8 @@ use crate::prng::Prng;
 /// Parts in flight by one way at first.
 const WINDOW_AT_FIRST: usize = 8;
 const WINDOW_MIN: usize = 4;
+/// How long nothing may come of what was asked for, where others have it too.
+const SHARED_PART_MS: u64 = 2_000;
 /// How long parts may wait for each other.
 const WAIT_MS: u64 = 50;
 
@@ -77,7 +79,8 @@ impl Pace {
 }
 
 impl Way {
-    pub fn new(peer: NodeId, direct: bool, whole: bool) -> Self {
+    /// `shared`: whether others can be asked for what this one is slow to give.
+    pub fn new(peer: NodeId, direct: bool, whole: bool, shared: bool) -> Self {
         Self {
             peer,
             direct,
@@ -85,7 +88,7 @@ impl Way {
             given: Pieces::default(),
             in_flight: BTreeMap::new(),
             stalls: 0,
-            patience_ms: PART_MS,
+            patience_ms: if shared { SHARED_PART_MS } else { PART_MS },
             probe: None,
             pace: Pace {
                 window: WINDOW_AT_FIRST,
@@ -118,6 +121,19 @@ impl Way {
         self.in_flight.values_mut().for_each(|it| it.due = due);
     }
 
+    /// Whether what was asked of it is overdue: others are asked for it too.
+    fn is_silent(&self) -> bool {
+        self.stalls > 0
+    }
+
+    fn pieces_in_flight(&self) -> Pieces {
+        let pieces = self.in_flight.keys().filter_map(|unit| match unit {
+            Unit::Piece(index) => Some(*index),
+            Unit::Outline | Unit::List(_) => None,
+        });
+        pieces.collect()
+    }
+
     fn has_list(&self, index: u16) -> bool {
         let share = self.share.as_ref();
         share.is_none_or(|share| share.lists.contains(&index))
@@ -141,65 +157,47 @@ impl Fetch {
     /// Keeps the windows full: says what is to be asked of whom now.
     pub(super) fn share_out(&mut self, now: Millis, prng: &mut Prng) -> Asks {
         let (used, shared) = (self.used(), self.is_shared());
-        let mut lists: Vec<u16> = self.partial.missing_lists(self.layout).collect();
-        let mut pieces = self.partial.missing_pieces(self.layout);
+        let mut left = Left {
+            lists: self.partial.missing_lists(self.layout).collect(),
+            pieces: self.partial.missing_pieces(self.layout),
+            elsewhere: Pieces::default(),
+        };
         let Some(search) = self.search.as_mut() else {
             return Asks::new();
         };
-        let flying = search.ways.iter().flat_map(|way| way.in_flight.keys());
-        let flying: Vec<Unit> = flying.copied().collect();
-        lists.retain(|index| !flying.contains(&Unit::List(*index)));
-        let pieces_flying = flying.iter().filter_map(|unit| match unit {
-            Unit::Piece(index) => Some(*index),
-            _ => None,
-        });
-        pieces.leave_out(&pieces_flying.collect());
         let open = search.asked.values().filter(|open| **open).count();
         let alone = used == 1 && (!shared || open <= 1 && search.later.is_empty());
-        let ways = &mut search.ways[..used];
-        if !alone && !lists.is_empty() {
-            let turn = prng.below(lists.len() as u64);
-            lists.rotate_left(usize::try_from(turn).unwrap_or(0));
+        for way in search.ways.iter().filter(|way| !way.is_silent()) {
+            left.is_in_flight(way);
         }
-        let mut elsewhere = Pieces::default();
-        let shares = ways.iter().filter_map(|way| way.share.as_ref());
-        shares.for_each(|share| elsewhere.add(&share.pieces));
+        let ways = &mut search.ways[..used];
+        for share in ways.iter().filter(|way| !way.is_silent()) {
+            left.is_elsewhere(share);
+        }
+        if !alone && !left.lists.is_empty() {
+            let turn = prng.below(left.lists.len() as u64);
+            left.lists.rotate_left(usize::try_from(turn).unwrap_or(0));
+        }
         let mut asks = Asks::new();
         // Those that have a share first: what they have nobody else is asked for.
         ways.sort_by_key(|way| way.share.is_none());
         for way in ways.iter_mut() {
-            let mut room = way.room();
-            let mut units = Vec::new();
-            let (mine, others): (Vec<u16>, Vec<u16>) = lists
-                .into_iter()
-                .partition(|index| room > 0 && way.has_list(*index));
-            let taken = mine.len().min(room);
-            lists = [&mine[taken..], &others[..]].concat();
-            units.extend(mine[..taken].iter().map(|index| Unit::List(*index)));
-            room -= taken;
-            let mut here = pieces.clone();
-            match &way.share {
-                Some(share) => here.keep_only(&share.pieces),
-                None if alone => {}
-                None => {
-                    here.leave_out(&elsewhere);
-                    here.leave_out(&way.given);
-                }
-            }
-            let drawn = match alone {
-                true => here.iter().take(room).collect(),
-                false => here.draw(room, &mut way.cursor, prng),
+            let units = match alone {
+                true => left.first(way),
+                false => left.drawn(way, prng),
             };
-            pieces.leave_out(&drawn.iter().copied().collect());
-            units.extend(drawn.into_iter().map(Unit::Piece));
             ask(&mut asks, way, (units, alone && shared), now);
         }
-        let idle = ways.iter().all(|way| way.in_flight.is_empty());
-        let source = ways.iter_mut().find(|way| way.share.is_none());
-        match source.filter(|_| idle && !pieces.is_empty()) {
+        let idle = ways
+            .iter()
+            .all(|way| way.is_silent() || way.in_flight.is_empty());
+        let mut sources = ways.iter_mut().filter(|way| way.share.is_none());
+        let source = sources.find(|way| alone || !way.is_silent());
+        match source.filter(|_| idle && !alone && !left.pieces.is_empty()) {
             Some(way) if std::mem::take(&mut search.starved) => {
                 // Those who were given it are slow to hand it on, or not in reach.
-                let drawn = pieces.draw(BODY_WINDOW_PIECES / 2, &mut way.cursor, prng);
+                let count = BODY_WINDOW_PIECES / 2;
+                let drawn = left.pieces.draw(count, &mut way.cursor, prng);
                 let units = drawn.into_iter().map(Unit::Piece).collect();
                 ask(&mut asks, way, (units, true), now);
                 search.hungry_at = None;
@@ -208,6 +206,80 @@ impl Fetch {
             None => search.hungry_at = None,
         }
         asks
+    }
+}
+
+/// What is still to be asked for.
+struct Left {
+    lists: Vec<u16>,
+    pieces: Pieces,
+    /// Pieces that somebody has who does not have all.
+    elsewhere: Pieces,
+}
+
+impl Left {
+    fn is_in_flight(&mut self, way: &Way) {
+        self.lists
+            .retain(|index| !way.in_flight.contains_key(&Unit::List(*index)));
+        self.pieces.leave_out(&way.pieces_in_flight());
+    }
+
+    fn is_elsewhere(&mut self, way: &Way) {
+        if let Some(share) = &way.share {
+            self.elsewhere.add(&share.pieces);
+        }
+    }
+
+    /// Lists that a way has, as many as it has room for.
+    fn some_lists(&mut self, way: &Way, room: usize) -> Vec<u16> {
+        let mut taken = Vec::new();
+        self.lists.retain(|index| {
+            let new = !way.in_flight.contains_key(&Unit::List(*index));
+            let takes = taken.len() < room && new && way.has_list(*index);
+            if takes {
+                taken.push(*index);
+            }
+            !takes
+        });
+        taken
+    }
+
+    fn take(&mut self, lists: Vec<u16>, pieces: Vec<u16>) -> Vec<Unit> {
+        self.pieces.leave_out(&pieces.iter().copied().collect());
+        let lists = lists.into_iter().map(Unit::List);
+        lists.chain(pieces.into_iter().map(Unit::Piece)).collect()
+    }
+
+    /// What is asked of the only one there is, in order.
+    fn first(&mut self, way: &Way) -> Vec<Unit> {
+        let room = way.room();
+        let lists = self.some_lists(way, room);
+        let mut here = self.pieces.clone();
+        here.leave_out(&way.pieces_in_flight());
+        if let Some(share) = &way.share {
+            here.keep_only(&share.pieces);
+        }
+        let pieces = here.iter().take(room - lists.len()).collect();
+        self.take(lists, pieces)
+    }
+
+    /// What is asked of one of several.
+    fn drawn(&mut self, way: &mut Way, prng: &mut Prng) -> Vec<Unit> {
+        if way.is_silent() {
+            return Vec::new();
+        }
+        let room = way.room();
+        let lists = self.some_lists(way, room);
+        let mut here = self.pieces.clone();
+        match &way.share {
+            Some(share) => here.keep_only(&share.pieces),
+            None => {
+                here.leave_out(&self.elsewhere);
+                here.leave_out(&way.given);
+            }
+        }
+        let pieces = here.draw(room - lists.len(), &mut way.cursor, prng);
+        self.take(lists, pieces)
     }
 }
 

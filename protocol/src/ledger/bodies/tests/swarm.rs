@@ -63,7 +63,7 @@ fn many_who_want_a_long_body_take_about_one_copy_from_its_holder() {
         assert!(mesh.run(5 * MINUTE_MS, |mesh| all_have(mesh, &hash)));
         let (copies, times) = (copies_from(&mesh, 0), times_the_bound(&mesh));
         assert!(copies <= 1.2, "seed {seed}: {copies} copies");
-        assert!(times <= 1.35, "seed {seed}: {times} times the bound");
+        assert!(times <= 1.5, "seed {seed}: {times} times the bound");
         assert!(mesh.nodes.iter().all(|node| node.blamed.is_empty()));
     }
 }
