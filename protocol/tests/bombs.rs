@@ -12,6 +12,8 @@ use std::time::Duration;
 
 #[path = "../../fuzz/drivers/channel_handshake.rs"]
 mod channel_handshake;
+#[path = "../../fuzz/drivers/config.rs"]
+mod config;
 #[path = "../../fuzz/drivers/entry.rs"]
 mod entry;
 #[path = "../../fuzz/drivers/messages.rs"]
@@ -69,6 +71,11 @@ fn token_bombs() {
 #[test]
 fn replica_bombs() {
     each_seed("replica", replica::run);
+}
+
+#[test]
+fn config_bombs() {
+    each_seed("config", config::run);
 }
 
 #[test]

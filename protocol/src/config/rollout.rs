@@ -16,7 +16,7 @@ pub use self::advance::{Advance, DeviceFacts, Found, Summary, advance};
 pub use self::known::{Rollouts, Unread, can, key_of, turn};
 pub use self::merged::effective;
 use crate::catalog::RevisionId;
-use crate::codec::Wire;
+use crate::codec::{self, Name, Wire};
 use crate::config::document::{RolloutSpec, Wave};
 use crate::config::outcome::cut;
 use crate::ident::{Hash, NodeId};
@@ -26,6 +26,8 @@ use crate::selector::Labels;
 
 /// Why a rollout is paused, or who did what to it, in bytes; the rest is cut.
 const WORDS_BYTES_MAX: usize = 256;
+/// Room that is left in a document for whatever state it comes to.
+const STATE_BYTES_MAX: usize = 1024;
 
 /// A rollout of one revision of a configuration document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +89,8 @@ pub enum RolloutState {
 pub struct Thresholds(pub(super) BTreeMap<String, u64>);
 
 impl RolloutDocument {
-    /// A rollout that begins: nobody is open until it is advanced.
+    /// A rollout that begins: nobody is open until it is advanced. One whose spec has no room, which no
+    /// checked document has, begins paused, with a single wave: it can be aborted, and opens nobody.
     #[must_use]
     pub fn start(
         of: RevisionId,
@@ -95,7 +98,7 @@ impl RolloutDocument {
         spec: RolloutSpec,
         now_reference: Millis,
     ) -> Self {
-        Self {
+        let mut begins = Self {
             of,
             base,
             spec,
@@ -105,7 +108,28 @@ impl RolloutDocument {
             well_since: None,
             forgiven: 0,
             opened: Thresholds::default(),
+        };
+        if !begins.has_room() {
+            begins.spec = RolloutSpec {
+                waves: vec![Wave::Percent(100)],
+                min_available: BTreeMap::new(),
+                ..begins.spec
+            };
+            begins.state = RolloutState::Paused {
+                why: "its waves or labels are more than a rollout can hold".to_owned(),
+                by: None,
+            };
         }
+        begins
+    }
+
+    /// Whether it fits its body, in whatever state it comes to.
+    fn has_room(&self) -> bool {
+        let bare = Self {
+            state: RolloutState::Running,
+            ..self.clone()
+        };
+        codec::encoded_len(&bare).saturating_add(STATE_BYTES_MAX) <= Self::BYTES_MAX
     }
 
     /// Whether a device may take the revision now. The device itself asks this.
@@ -168,7 +192,7 @@ impl RolloutDocument {
     }
 
     fn is_last_wave(&self) -> bool {
-        self.wave + 1 >= self.waves()
+        self.wave.saturating_add(1) >= self.waves()
     }
 
     /// How many devices are to be open in this wave, when so many were heard.
@@ -200,9 +224,18 @@ pub fn place(of: &RevisionId, node: &NodeId) -> u64 {
 
 /// The name of a device's room, such as `site=osaka`; empty where the spec names no label that it has.
 fn room(spec: &RolloutSpec, labels: &Labels) -> String {
-    let keys = spec.min_available.keys();
-    let pairs = keys.filter_map(|key| Some(format!("{key}={}", labels.get(key)?)));
+    let pairs = named(spec, labels).map(|(key, value)| format!("{key}={value}"));
     pairs.collect::<Vec<_>>().join(",")
+}
+
+/// The device's values of the labels that must keep some available, in the order of the labels. A device
+/// has a few labels; a spec may name as many as fill it.
+fn named<'a>(
+    spec: &'a RolloutSpec,
+    labels: &'a Labels,
+) -> impl Iterator<Item = (&'a Name, &'a Name)> {
+    let pairs = labels.iter();
+    pairs.filter(|(key, _)| spec.min_available.contains_key(*key))
 }
 
 #[cfg(test)]

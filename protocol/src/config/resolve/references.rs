@@ -156,7 +156,10 @@ impl<'a> Reader<'a> {
     fn write(&mut self, id: NodeId, floor: Option<&Weight>, depth: usize) -> Read {
         let node = self.trie.node(id);
         match node.stand(floor) {
-            Stand::Absent => Ok(None),
+            // What is hidden has to be passed over each time all the same.
+            Stand::Absent => self
+                .count(0, depth, || self.trie.path_of(id))
+                .map(|()| None),
             Stand::Leaves(first) => self.write_leaves(id, node, first, depth),
             Stand::Map(floor) => {
                 self.count(0, depth, || self.trie.path_of(id))?;
@@ -234,6 +237,9 @@ impl<'a> Reader<'a> {
         let named = KeyPath::parse(text).map_err(path)?;
         let mut from = named.clone();
         from.0.extend_from_slice(rest);
+        // A long text may name a short place, and a long place is kept for each way to it.
+        let names: usize = rest.iter().map(String::len).sum();
+        self.count(text.len().saturating_add(names), depth, || at.clone())?;
         self.reads.insert(from.clone());
         let again = self.chain.iter().position(|passed| *passed == from);
         // What a reference names at or below its own place is the reference again.
@@ -295,15 +301,13 @@ fn clear_or_masked(leaf: &Leaf, view: View) -> Option<Value> {
 /// Lists by rising weight, each followed by what the next has and it has not.
 pub(super) fn merge<'a>(lists: impl Iterator<Item = &'a Value>) -> Value {
     let mut merged: Vec<Value> = Vec::new();
+    // Made once for all: a long list below many short ones would be sorted for each of them.
+    let mut held: BTreeSet<&Value> = BTreeSet::new();
     for list in lists {
         let Value::List(values) = list else { continue };
-        let held: BTreeSet<&Value> = merged.iter().collect();
-        let new: Vec<Value> = values
-            .iter()
-            .filter(|value| !held.contains(value))
-            .cloned()
-            .collect();
-        merged.extend(new);
+        let new = values.iter().filter(|value| !held.contains(value));
+        merged.extend(new.cloned());
+        held.extend(values);
     }
     Value::List(merged)
 }

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use self::open::open_more;
-use crate::codec::{self, Wire};
 use crate::config::rollout::{RolloutDocument, RolloutState};
 use crate::ident::NodeId;
 use crate::machine::Millis;
@@ -15,9 +14,6 @@ use crate::selector::{LABEL_NAME, Labels};
 
 /// Devices that a pause names.
 const NAMED_MAX: usize = 5;
-
-/// Room that is left in a document for whatever state it comes to.
-const STATE_BYTES_MAX: usize = 1024;
 
 /// What a device told of the revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,13 +98,13 @@ pub fn advance(
     let mut wake_at = None;
     if document.state == RolloutState::Running {
         step(&mut next, devices, now_reference, &mut wake_at);
-    }
-    if codec::encoded_len(&next).saturating_add(STATE_BYTES_MAX) > RolloutDocument::BYTES_MAX {
-        next = RolloutDocument {
-            state: paused("its labels have more values than a rollout can hold".to_owned()),
-            ..document.clone()
-        };
-        wake_at = None;
+        if !next.has_room() {
+            next = RolloutDocument {
+                state: paused("its labels have more values than a rollout can hold".to_owned()),
+                ..document.clone()
+            };
+            wake_at = None;
+        }
     }
     Advance {
         summary: summary(&next, devices),

@@ -1,6 +1,7 @@
 //! What a rollout is in effect, when managers went on with it on two sides of a partition.
 
-use crate::config::rollout::{RolloutDocument, RolloutState};
+use crate::config::outcome::cut;
+use crate::config::rollout::{RolloutDocument, RolloutState, WORDS_BYTES_MAX};
 use crate::machine::Millis;
 
 /// Folds a rollout's heads, the winner first; none where there are none.
@@ -11,18 +12,30 @@ use crate::machine::Millis;
 /// opened: going by the nearer ones would send devices back that have it and are well. The wave is
 /// the least far, so a side that saw less has its say before more opens. Heads of another revision, or
 /// with another spec, are another rollout and do not count.
+///
+/// What nobody could write on is no word either: a head that leaves no room for another state does not
+/// count, and of one whose rooms are too many beside those of the heads before it no room is opened.
 #[must_use]
 pub fn effective(heads: &[RolloutDocument]) -> Option<RolloutDocument> {
-    let (winner, others) = heads.split_first()?;
-    let same = |head: &&RolloutDocument| head.of == winner.of && head.spec == winner.spec;
-    let mut merged = winner.clone();
-    for head in others.iter().filter(same) {
-        if weight(&head.state) > weight(&merged.state) {
-            merged.state = head.state.clone();
+    let mut heads = heads
+        .iter()
+        .map(shortened)
+        .filter(RolloutDocument::has_room);
+    let mut merged = heads.next()?;
+    for head in heads {
+        if head.of != merged.of || head.spec != merged.spec {
+            continue;
         }
-        for (room, threshold) in &head.opened.0 {
-            let ours = merged.opened.0.entry(room.clone()).or_default();
-            *ours = (*ours).max(*threshold);
+        let opened = merged.opened.clone();
+        for (room, threshold) in head.opened.0 {
+            let ours = merged.opened.0.entry(room).or_default();
+            *ours = (*ours).max(threshold);
+        }
+        if !merged.has_room() {
+            merged.opened = opened;
+        }
+        if weight(&head.state) > weight(&merged.state) {
+            merged.state = head.state;
         }
         merged.wave = merged.wave.min(head.wave);
         merged.since = merged.since.max(head.since);
@@ -30,6 +43,24 @@ pub fn effective(heads: &[RolloutDocument]) -> Option<RolloutDocument> {
         merged.forgiven = merged.forgiven.min(head.forgiven);
     }
     Some(merged)
+}
+
+/// A head with its words cut, as everybody cuts them who writes some.
+fn shortened(head: &RolloutDocument) -> RolloutDocument {
+    let short = |words: &String| cut(words, WORDS_BYTES_MAX).to_owned();
+    let state = match &head.state {
+        RolloutState::Running => RolloutState::Running,
+        RolloutState::Complete => RolloutState::Complete,
+        RolloutState::Aborted { by } => RolloutState::Aborted { by: short(by) },
+        RolloutState::Paused { why, by } => RolloutState::Paused {
+            why: short(why),
+            by: by.as_ref().map(short),
+        },
+    };
+    RolloutDocument {
+        state,
+        ..head.clone()
+    }
 }
 
 /// Which state wins over which, whoever wrote it.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::codec::Name;
 use crate::config::rollout::advance::DeviceFacts;
-use crate::config::rollout::{RolloutDocument, place};
+use crate::config::rollout::{RolloutDocument, named, place};
 
 /// Ready devices that nothing is done to, by label and value. One that has reported is among them
 /// again.
@@ -60,8 +60,7 @@ fn values<'a>(
     document: &'a RolloutDocument,
     device: &'a DeviceFacts,
 ) -> impl Iterator<Item = (&'a Name, &'a Name)> {
-    let keys = document.spec.min_available.keys();
-    keys.filter_map(|key| Some((key, device.labels.get(key)?)))
+    named(&document.spec, &device.labels)
 }
 
 /// Raises thresholds as far as they may be; whether any was.
