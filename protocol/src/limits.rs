@@ -22,6 +22,10 @@ pub const CONFIG_FILES_MAX: usize = 256;
 pub const CONFIG_SECRETS_MAX: usize = 256;
 /// What is run after a change, by one configuration document.
 pub const CONFIG_HOOKS_MAX: usize = 16;
+/// Waves of one rollout.
+pub const CONFIG_WAVES_MAX: usize = 64;
+/// Labels of which a rollout keeps some devices available.
+pub const CONFIG_AVAILABLE_MAX: usize = 8;
 /// A file's path on a device.
 pub const CONFIG_FILE_PATH_BYTES_MAX: usize = 4095;
 /// How long a hook, or the wait for a manager after a change, may take.

@@ -8,8 +8,8 @@ use super::{Action, ConfigDocument, FileSource, FileSpec, Hooks, Probe, RolloutS
 use crate::config::resolve::reference;
 use crate::config::value::{KeyPath, KeyPathError, TokensError, Value};
 use crate::limits::{
-    CONFIG_FILE_PATH_BYTES_MAX, CONFIG_FILES_MAX, CONFIG_HOOK_MS_MAX, CONFIG_HOOKS_MAX,
-    CONFIG_SECRETS_MAX, FILE_BYTES_MAX,
+    CONFIG_AVAILABLE_MAX, CONFIG_FILE_PATH_BYTES_MAX, CONFIG_FILES_MAX, CONFIG_HOOK_MS_MAX,
+    CONFIG_HOOKS_MAX, CONFIG_SECRETS_MAX, CONFIG_WAVES_MAX, FILE_BYTES_MAX,
 };
 
 /// Permissions, with the bits that run a program as its owner or its group.
@@ -88,6 +88,12 @@ pub enum DocumentError {
         field: &'static str,
         /// The number.
         found: u8,
+    },
+    /// Labels that no rollout can keep an eye on.
+    #[error("rollout.minAvailable: {problem}")]
+    Available {
+        /// What is wrong with them.
+        problem: &'static str,
     },
     /// Waves that do not lead from few devices to all.
     #[error("rollout.waves: {problem}")]
@@ -322,6 +328,13 @@ fn check_percent(field: &'static str, found: u8) -> Result<(), DocumentError> {
 fn check_rollout(rollout: &RolloutSpec) -> Result<(), DocumentError> {
     check_percent("rollout.success", rollout.success_percent)?;
     let refused = |problem| Err(DocumentError::Waves { problem });
+    if rollout.waves.len() > CONFIG_WAVES_MAX {
+        return refused("64 are as many as there may be");
+    }
+    if rollout.min_available.len() > CONFIG_AVAILABLE_MAX {
+        let problem = "8 labels are as many as there may be";
+        return Err(DocumentError::Available { problem });
+    }
     let (mut count, mut percent) = (0, 0);
     for wave in &rollout.waves {
         // How many of a hundred a count is, nobody knows before the devices are counted.

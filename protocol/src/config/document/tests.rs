@@ -303,6 +303,27 @@ fn hooks_run_something_and_end() {
 }
 
 #[test]
+fn waves_and_labels_that_are_to_stay_available_are_few() {
+    let refused = |change: fn(&mut RolloutSpec)| {
+        let mut document = document();
+        change(document.rollout.as_mut().expect("some"));
+        document.check().expect_err("too many").to_string()
+    };
+    let waves = refused(|spec| {
+        spec.waves = (1..=64).map(Wave::Count).collect();
+        spec.waves.push(Wave::Percent(100));
+    });
+    assert_eq!(waves, "rollout.waves: 64 are as many as there may be");
+    let labels = refused(|spec| {
+        let labels =
+            (0..9).map(|number| (Name::new(&format!("label-{number}")).expect("a name"), 1));
+        spec.min_available = labels.collect();
+    });
+    let expect = "rollout.minAvailable: 8 labels are as many as there may be";
+    assert_eq!(labels, expect);
+}
+
+#[test]
 fn waves_lead_from_few_devices_to_all() {
     use Wave::{Count, Percent};
     let further = "each has to reach further than the one before it";

@@ -1,6 +1,7 @@
 //! Reading the effective tree: what holds is written out, and references are followed on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -13,7 +14,7 @@ const FROM: &str = "$from";
 /// References that lead on from one another.
 const CHAIN_MAX: usize = 32;
 /// What references may add to a value: short ones to long texts would fill any memory.
-const REFERRED_BYTES_MAX: usize = 64 * 1024 * 1024;
+const REFERRED_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What a value counts for, besides its text.
 const VALUE_BYTES: usize = 64;
 
@@ -103,6 +104,8 @@ pub(super) struct Reader<'a> {
     /// The places that are being read, each named by a reference in the one before it.
     chain: Vec<KeyPath>,
     bytes: usize,
+    /// The children of maps that were read, but for those that are hidden.
+    seen: BTreeMap<NodeId, Arc<[NodeId]>>,
 }
 
 type Read = Result<Option<Value>, ResolveError>;
@@ -115,6 +118,7 @@ impl<'a> Reader<'a> {
             reads: BTreeSet::new(),
             chain: Vec::new(),
             bytes: 0,
+            seen: BTreeMap::new(),
         }
     }
 
@@ -156,22 +160,36 @@ impl<'a> Reader<'a> {
     fn write(&mut self, id: NodeId, floor: Option<&Weight>, depth: usize) -> Read {
         let node = self.trie.node(id);
         match node.stand(floor) {
-            // What is hidden has to be passed over each time all the same.
-            Stand::Absent => self
-                .count(0, depth, || self.trie.path_of(id))
-                .map(|()| None),
+            Stand::Absent => Ok(None),
             Stand::Leaves(first) => self.write_leaves(id, node, first, depth),
             Stand::Map(floor) => {
                 self.count(0, depth, || self.trie.path_of(id))?;
                 let mut entries = Vec::new();
-                for (key, child) in node.children() {
-                    if let Some(value) = self.write(child, floor, depth + 1)? {
-                        entries.push((key.as_ref().to_owned(), value));
+                for child in self.seen(id, node, floor).iter() {
+                    if let Some(value) = self.write(*child, floor, depth + 1)? {
+                        entries.push((self.trie.node(*child).key().to_owned(), value));
                     }
                 }
                 Ok(Some(Value::Map(entries.into_iter().collect())))
             }
         }
+    }
+
+    /// The children of a map that are not hidden. What is hidden costs nothing in the count, so it is passed
+    /// over once, however many references lead here.
+    fn seen(&mut self, id: NodeId, node: &Node, floor: Option<&Weight>) -> Arc<[NodeId]> {
+        let trie = self.trie;
+        let children = node.children().map(|(_, child)| child);
+        if self.chain.is_empty() {
+            // No reference led here: it is passed by once.
+            return children.collect();
+        }
+        let seen = self.seen.entry(id).or_insert_with(|| {
+            children
+                .filter(|child| !matches!(trie.node(*child).stand(floor), Stand::Absent))
+                .collect()
+        });
+        Arc::clone(seen)
     }
 
     fn write_leaves(&mut self, id: NodeId, node: &Node, first: usize, depth: usize) -> Read {

@@ -223,6 +223,23 @@ fn lists_are_merged_where_the_nearest_rule_says_so() {
     );
 }
 
+#[test]
+fn what_comes_between_two_lists_that_go_together_is_a_change() {
+    for between in ["a.l=5", "a.l=null", "a.l.x=1"] {
+        let merged = |priority, list| {
+            let layer = layer(&format!("d{priority}"), priority, list);
+            merging(layer, &[("a", ListRule::Merge)])
+        };
+        let mut resolver = Resolver::of([merged(1, "a.l=[1]"), merged(3, "a.l=[2]")]);
+        assert_eq!(whole(&resolver), tree("a.l=[1 2]"));
+        let changed = resolver.put(layer("d2", 2, between));
+        assert_eq!(whole(&resolver), tree("a.l=[2]"), "{between}");
+        assert!(changed.touches(&path("a.l")), "{between}: {changed:?}");
+        let changed = resolver.take(&name("d2"));
+        assert!(changed.touches(&path("a.l")), "{between}: {changed:?}");
+    }
+}
+
 fn notes_of(notes: [&str; 3]) -> [Layer; 3] {
     let mut priority = 0;
     notes.map(|notes| {

@@ -87,6 +87,10 @@ impl Node {
         }
     }
 
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
     pub(super) fn children(&self) -> impl Iterator<Item = (&Arc<str>, NodeId)> {
         self.children.iter().map(|(key, child)| (key, *child))
     }
@@ -168,7 +172,7 @@ impl Node {
         if same {
             return false;
         }
-        let before = Summary::of(self.stand(floor), leaf.ok());
+        let before = Summary::of(self, floor, leaf.ok());
         if let (Ok(index), false) = (map, matches!(saying, Saying::Map)) {
             self.maps.remove(index);
         }
@@ -192,7 +196,7 @@ impl Node {
             }
             (Saying::Map, Ok(_), _) | (Saying::Nothing, _, _) => {}
         }
-        let after = Summary::of(self.stand(floor), now);
+        let after = Summary::of(self, floor, now);
         before != after || after == Summary::Heard
     }
 
@@ -315,19 +319,19 @@ impl Trie {
 enum Summary {
     Absent,
     Map(Option<Weight>),
-    /// Leaves, and what the layer in question says is none of them.
-    Others,
+    /// So many leaves, and what the layer in question says is none of them.
+    Others(usize),
     /// Leaves, and what the layer in question says is among them.
     Heard,
 }
 
 impl Summary {
-    fn of(stand: Stand<'_>, said: Option<usize>) -> Self {
-        match stand {
+    fn of(node: &Node, floor: Option<&Weight>, said: Option<usize>) -> Self {
+        match node.stand(floor) {
             Stand::Absent => Self::Absent,
             Stand::Map(below) => Self::Map(below.cloned()),
             Stand::Leaves(first) if said.is_some_and(|said| said >= first) => Self::Heard,
-            Stand::Leaves(_) => Self::Others,
+            Stand::Leaves(first) => Self::Others(node.leaves.len() - first),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The requester's side: ask, check, keep, and ask elsewhere where something goes wrong.
 
+mod around;
 mod arrival;
 mod ways;
 
@@ -16,8 +17,7 @@ use crate::ledger::bodies::sealing::OpenPart;
 use crate::ledger::bodies::tree::{Layout, Partial, Unit};
 use crate::ledger::bodies::{Bodies, Effect, Failure, Step};
 use crate::limits::{
-    BODY_FAN_OUT, BODY_FETCHES_MAX, BODY_HOPS_MAX, BODY_SHARED_PIECES_MIN, BODY_SHARERS_MAX,
-    BODY_WANTS_MAX,
+    BODY_FAN_OUT, BODY_FETCHES_MAX, BODY_HOPS_MAX, BODY_SHARED_PIECES_MIN, BODY_WANTS_MAX,
 };
 use crate::machine::Millis;
 
@@ -277,49 +277,6 @@ impl Bodies {
         };
         if search.later.is_empty() && !search.asked.values().any(|open| *open) {
             self.end_search(step, hash);
-        }
-    }
-
-    /// Asks every neighbour whether it hands out a long body itself; none of these asks on.
-    fn ask_around(&mut self, step: &mut Step<'_>, hash: Hash) {
-        let peers = self.candidates(&BTreeSet::new());
-        let fetch = self.fetches.0.get_mut(&hash);
-        let Some(search) = fetch.and_then(|fetch| fetch.search.as_mut()) else {
-            return;
-        };
-        for node in peers {
-            if search.asked.len() < BODY_SHARERS_MAX && !search.asked.contains_key(&node) {
-                search.asked.insert(node, true);
-                let request = search.request.clone();
-                step.send(
-                    node,
-                    BodyMessage::Request {
-                        hops_left: 0,
-                        request,
-                    },
-                );
-            }
-        }
-    }
-
-    /// A neighbour wants a body that is fetched here too: it may have a share of it soon.
-    pub(super) fn ask_back(&mut self, step: &mut Step<'_>, hash: &Hash, peer: NodeId) {
-        let fetch = self.fetches.0.get_mut(hash);
-        let Some(search) = fetch.and_then(|fetch| fetch.search.as_mut()) else {
-            return;
-        };
-        let open = search.asked.get(&peer) == Some(&true) || search.later.contains(&peer);
-        let room = search.asked.len() < BODY_SHARERS_MAX || search.asked.contains_key(&peer);
-        if !open && room {
-            search.asked.insert(peer, true);
-            let request = search.request.clone();
-            step.send(
-                peer,
-                BodyMessage::Request {
-                    hops_left: 0,
-                    request,
-                },
-            );
         }
     }
 

@@ -372,3 +372,45 @@ fn labels_with_more_values_than_fit_pause_it() {
     assert!(matches!(document.state, RolloutState::Paused { .. }));
     assert!(codec::encode(&document).len() < RolloutDocument::BYTES_MAX);
 }
+
+#[test]
+fn a_rollout_whose_spec_has_no_room_opens_nobody_and_can_be_aborted() {
+    let labels: Vec<String> = (0..2_000).map(|number| format!("label-{number}")).collect();
+    let labels: Vec<(&str, u32)> = labels.iter().map(|label| (label.as_str(), 1)).collect();
+    let spec = spec(&[Wave::Percent(100)], &labels);
+    let begins = RolloutDocument::start(revision(2), None, spec, Millis(10_000));
+    assert!(matches!(begins.state, RolloutState::Paused { .. }));
+    assert!(codec::fits(&begins));
+    assert!(!begins.is_open(&NodeId([1; 16]), &Labels::none()));
+    let aborted = begins.aborted("alice").expect("it is not over");
+    assert!(codec::fits(&aborted));
+}
+
+#[test]
+fn a_wave_beyond_all_waves_is_the_last_one() {
+    let spec = spec(&[Wave::Count(1), Wave::Percent(100)], &[]);
+    let far = RolloutDocument {
+        wave: u16::MAX,
+        ..RolloutDocument::start(revision(2), None, spec, Millis(10_000))
+    };
+    let advanced = advance(&far, &[], Millis(20_000));
+    assert!(advanced.next.is_none_or(|next| next.wave == u16::MAX));
+}
+
+#[test]
+fn what_was_aborted_stays_so_however_full_it_is() {
+    let spec = spec(&[Wave::Percent(100)], &[("site", 1)]);
+    let mut full = RolloutDocument::start(revision(2), None, spec, Millis(10_000));
+    let room = |number: u32| (format!("site={number:040}"), 1);
+    while codec::encoded_len(&full) + 100 < RolloutDocument::BYTES_MAX {
+        let rooms = u32::try_from(full.opened.0.len()).expect("few");
+        full.opened.0.extend([room(rooms)]);
+    }
+    let full = RolloutDocument {
+        state: RolloutState::Aborted {
+            by: "alice".to_owned(),
+        },
+        ..full
+    };
+    assert_eq!(advance(&full, &[], Millis(20_000)).next, None);
+}
