@@ -13,6 +13,7 @@ use regatta_protocol::trust::certificate::Window;
 use regatta_protocol::trust::statement::Statement;
 
 use crate::bodies::papers::Papers;
+use crate::config::enrol;
 use crate::fleet::{self, Root};
 use crate::network::{Network, NodeIndex, Weather};
 use crate::node::Node;
@@ -41,6 +42,8 @@ pub struct Spec {
     pub pulled: bool,
     /// Whether entries have bodies.
     pub bodies: bool,
+    /// Whether agents adopt configuration; that needs pulled ledgers and bodies.
+    pub config: bool,
 }
 
 impl Spec {
@@ -63,6 +66,7 @@ impl Spec {
             encoded: nodes <= 20_000,
             pulled: nodes <= 200,
             bodies: nodes <= 200,
+            config: false,
         }
     }
 }
@@ -115,10 +119,14 @@ pub fn launch_with(spec: &Spec, window: impl Fn(usize) -> Window) -> World {
         encoded: spec.encoded,
         pulled: spec.pulled,
         bodies: spec.bodies,
+        config: spec.config,
     };
     let mut world = World::new(root, joined, nodes, network, manner, prng);
     for index in 0..spec.nodes as NodeIndex {
         world.start(index);
+    }
+    if spec.config {
+        enrol::all(&mut world);
     }
     world
 }

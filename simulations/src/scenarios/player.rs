@@ -106,6 +106,7 @@ pub fn play(scenario: &Scenario, seed: u64, scheme: Scheme) -> Played {
         encoded: true,
         pulled: false,
         bodies: scenario.has_bodies(),
+        config: false,
     };
     let lives = scenario.lives;
     let world = run::launch_with(&spec, |index| {

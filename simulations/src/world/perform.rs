@@ -23,6 +23,7 @@ impl World {
                 let same = **shared == *entry;
                 node.disk.store(if same { shared } else { &entry });
                 self.body_named(index, &entry);
+                self.config_moved(index);
             }
             Effect::StoreFloor(floor) => node.disk.store_floor(floor),
             Effect::Send { to, message } => {
