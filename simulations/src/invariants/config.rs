@@ -73,6 +73,12 @@ impl ConfigWatch {
         self.words.entry(word.of).or_default().push(word.clone());
     }
 
+    /// How many words there are on a revision's rollout.
+    #[must_use]
+    pub fn words_on(&self, of: &RevisionId) -> usize {
+        self.words.get(of).map_or(0, Vec::len)
+    }
+
     /// Whether any word on a revision's rollout ever opened it for a device.
     #[must_use]
     pub fn was_opened(&self, of: &RevisionId, node: &NodeId, labels: &Labels) -> bool {

@@ -14,6 +14,7 @@ use regatta_protocol::ledger::replica::author::Draft;
 use regatta_protocol::limits::BODY_CARRIED_BYTES_MAX;
 use regatta_protocol::selector::{Labels, Selector};
 
+use crate::config::enrol;
 use crate::config::words::body_of;
 use crate::network::NodeIndex;
 use crate::world::World;
@@ -114,9 +115,33 @@ pub enum Said {
     Abort,
 }
 
+/// The devices that a manager knows and a selector selects, as selectors see them.
+fn selected(world: &World, manager: NodeIndex, select: &Selector) -> Vec<Labels> {
+    let known = enrol::known(world, manager).into_iter();
+    let labels = known.map(|(_, labels)| labels);
+    labels.filter(|labels| select.matches(labels)).collect()
+}
+
+/// The rollout of a revision as a manager has it now; none where it has none, or has not read it.
+pub fn rollout_at(
+    world: &mut World,
+    manager: NodeIndex,
+    id: &RevisionId,
+) -> Option<RolloutDocument> {
+    world.learn_rollouts(manager);
+    let node = &world.nodes[manager as usize];
+    let (replica, config) = (node.replica.as_ref()?, of(node)?);
+    let held = replica.holdings().catalog().revision(id)?;
+    let devices = selected(world, manager, &held.revision.select);
+    let found = config.known.rollouts.of(replica.holdings(), id, &devices);
+    found.ok().flatten()
+}
+
 /// Has an operator at a manager say something of the rollout of a revision; false where that cannot be.
 pub fn say(world: &mut World, manager: NodeIndex, id: &RevisionId, said: Said) -> bool {
-    world.learn_rollouts(manager);
+    let Some(found) = rollout_at(world, manager, id) else {
+        return false;
+    };
     let node = &world.nodes[manager as usize];
     let (Some(replica), Some(config)) = (node.replica.as_ref(), of(node)) else {
         return false;
@@ -126,29 +151,21 @@ pub fn say(world: &mut World, manager: NodeIndex, id: &RevisionId, said: Said) -
         return false;
     };
     let select = held.revision.select.clone();
-    let known = crate::config::enrol::known(world, manager).into_iter();
-    let devices: Vec<Labels> = known
-        .map(|(_, labels)| labels)
-        .filter(|labels| select.matches(labels))
-        .collect();
-    let rollouts = &config.known.rollouts;
-    let Ok(Some(found)) = rollouts.of(holdings, id, &devices) else {
-        return false;
-    };
+    let devices = selected(world, manager, &select);
     let now = replica.reference(world.now);
     let next = match said {
         Said::Pause => found.paused("somebody", "it was asked for"),
         Said::Resume => found.resumed(u32::try_from(devices.len()).unwrap_or(u32::MAX), now),
         Said::Abort => {
-            let aborted = rollouts.aborted(holdings, &found, ("somebody", &devices));
+            let by = ("somebody", &devices[..]);
+            let aborted = config.known.rollouts.aborted(holdings, &found, by);
             aborted.ok().flatten()
         }
     };
-    let spoken = next.is_some();
-    if let Some(next) = next {
-        word_on(world, manager, (id, &select), &next);
+    if let Some(next) = &next {
+        word_on(world, manager, (id, &select), next);
     }
-    spoken
+    next.is_some()
 }
 
 fn next(replica: &Replica, key: &DocumentKey, select: &Selector) -> Revision {
