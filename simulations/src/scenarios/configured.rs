@@ -127,17 +127,7 @@ pub fn carry_out(play: &mut Play, step: &ConfigStep) {
         ConfigStep::Retry(who) => play.world.tell_config(who as NodeIndex, Event::Retry(None)),
         ConfigStep::TornWrite(who, within_ms) => torn_write(play, who, within_ms),
         ConfigStep::Torture(who, times) => torture(play, who, times),
-        ConfigStep::DriverDies(label) => {
-            let id = play.written(label).revision();
-            let managers = play.world.managers().into_iter();
-            let up = managers.filter(|it| play.world.nodes[*it as usize].is_up());
-            let up = up.map(|it| play.world.nodes[it as usize].identity.node);
-            let driver = turn(&id, up).and_then(|node| play.world.place_of(&node));
-            play.died = play.world.invariants.config().words_on(&id);
-            if let Some(driver) = driver {
-                play.world.crash(driver);
-            }
-        }
+        ConfigStep::DriverDies(label) => driver_dies(play, label),
         _ => {}
     }
 }
@@ -193,6 +183,43 @@ fn torn_write(play: &mut Play, who: Who, within_ms: u64) {
     play.world
         .invariants
         .broken(play.world.now, who as NodeIndex, what);
+}
+
+/// How long words on a rollout may take to all managers.
+const SPREAD_MS: u64 = 30_000;
+
+/// The managers that are up.
+fn managers_up(play: &Play) -> Vec<NodeIndex> {
+    let managers = play.world.managers().into_iter();
+    managers
+        .filter(|index| play.world.nodes[*index as usize].is_up())
+        .collect()
+}
+
+/// The driver stops once the others know what it wrote: what only it knew is gone with it.
+fn driver_dies(play: &mut Play, label: Label) {
+    let id = play.written(label).revision();
+    let managers = managers_up(play);
+    let until = play.world.now.plus(SPREAD_MS);
+    loop {
+        let words = managers.iter();
+        let words: Vec<_> = words
+            .map(|it| rollout_at(&mut play.world, *it, &id))
+            .collect();
+        let known = words.iter().all(|word| word.is_some() && *word == words[0]);
+        if known || play.world.now >= until {
+            break;
+        }
+        play.world.run_until(play.world.now.plus(20));
+    }
+    let nodes = managers
+        .iter()
+        .map(|it| play.world.nodes[*it as usize].identity.node);
+    let driver = turn(&id, nodes).and_then(|node| play.world.place_of(&node));
+    play.died = play.world.invariants.config().words_on(&id);
+    if let Some(driver) = driver {
+        play.world.crash(driver);
+    }
 }
 
 /// Effects of a device after which it is killed, at most.
@@ -287,18 +314,24 @@ pub fn check(play: &mut Play, step: &ConfigStep) -> Result<(), String> {
 
 fn stands(play: &mut Play, label: Label, wanted: Stands) -> Result<(), String> {
     let id = play.written(label).revision();
-    for manager in play.world.managers() {
-        if !play.world.nodes[manager as usize].is_up() {
-            continue;
+    let until = play.world.now.plus(SPREAD_MS);
+    for manager in managers_up(play) {
+        loop {
+            let found = rollout_at(&mut play.world, manager, &id).map(|it| it.state);
+            let stands = found.as_ref().map(|state| match state {
+                RolloutState::Running => Stands::Running,
+                RolloutState::Paused { .. } => Stands::Paused,
+                RolloutState::Aborted { .. } => Stands::Aborted,
+                RolloutState::Complete => Stands::Complete,
+            });
+            if stands == Some(wanted) {
+                break;
+            }
+            if play.world.now >= until {
+                return expect(manager as Who, false, &found);
+            }
+            play.world.run_until(play.world.now.plus(250));
         }
-        let found = rollout_at(&mut play.world, manager, &id).map(|it| it.state);
-        let stands = found.as_ref().map(|state| match state {
-            RolloutState::Running => Stands::Running,
-            RolloutState::Paused { .. } => Stands::Paused,
-            RolloutState::Aborted { .. } => Stands::Aborted,
-            RolloutState::Complete => Stands::Complete,
-        });
-        expect(manager as Who, stands == Some(wanted), &found)?;
     }
     Ok(())
 }
