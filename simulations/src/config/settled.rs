@@ -39,8 +39,19 @@ pub fn device_wrong(world: &World, index: NodeIndex, rollouts: &Rollouts) -> Opt
     let machine = of(node)?.machine.as_ref()?;
     let labels = labels_of(papers);
     let (selection, unread) = selection(replica, (&node.identity.node, &labels), rollouts);
-    if !unread.is_empty() || !selection.unknown.is_empty() {
-        return Some("words on rollouts are missing".to_owned());
+    if let Some((id, body)) = unread.first() {
+        let there = world
+            .nodes
+            .iter()
+            .zip(0..)
+            .filter(|(it, _)| it.disk.bodies.has(&body.hash));
+        let there: Vec<NodeIndex> = there.map(|(_, index)| index).collect();
+        let may = world.may_read(index, &body.hash);
+        let held = replica.holdings().catalog().revision(id);
+        let held = held.map(|held| (&held.revision, held.stamp));
+        return Some(format!(
+            "words on a rollout are missing: {body:?} is on {there:?}, readable: {may}, {held:?}"
+        ));
     }
     let state = machine.state();
     if let Some(attempt) = &state.attempt {
@@ -133,7 +144,8 @@ pub fn complaints(world: &World) -> Vec<String> {
             lines.push(format!("device {index}: {what}"));
             continue;
         }
-        for manager in &managers {
+        let told = !world.invariants.config().untold.contains(&index);
+        for manager in managers.iter().filter(|_| told) {
             if let Some(what) = report_wrong(world, *manager, index) {
                 lines.push(format!("manager {manager} of device {index}: {what}"));
             }

@@ -245,7 +245,8 @@ impl World {
             SpoolEffect::KnownFurther { .. } => streams.told.known_further += 1,
             SpoolEffect::Refused(error) => broken = Some(format!("I5: a draft refused: {error}")),
             SpoolEffect::Misbehaved { peer, reason } => broken = self.blamed(peer, reason),
-            SpoolEffect::Freed { .. } | SpoolEffect::Dropped { .. } => {}
+            SpoolEffect::Dropped { .. } => self.report_dropped(index, kind),
+            SpoolEffect::Freed { .. } => {}
         }
         if let Some(what) = broken {
             self.invariants.broken(self.now, index, what);

@@ -230,6 +230,6 @@ impl World {
         if let Some(what) = watch.word(before, next, facts) {
             self.invariants.broken(self.now, index, what);
         }
-        word_on(self, index, (&staged.of, &staged.select), next);
+        word_on(self, index, &staged.of, next);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use regatta_protocol::catalog::{CONFIG, DocumentKey, ROLLOUT, Revision, RevisionId, RevisionSet};
+use regatta_protocol::catalog::{CONFIG, DocumentKey, Revision, RevisionId, RevisionSet};
 use regatta_protocol::codec::{self, Bytes, Name};
 use regatta_protocol::config::document::ConfigDocument;
-use regatta_protocol::config::rollout::{RolloutDocument, key_of};
+use regatta_protocol::config::rollout::{RolloutDocument, next_word};
 use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::bodies::root_of;
 use regatta_protocol::ledger::entry::{BodyRef, EntryKind, LedgerKind};
@@ -77,19 +77,11 @@ pub fn put(world: &mut World, manager: NodeIndex, puts: &[Put]) -> bool {
 }
 
 /// Writes the next word on a rollout.
-pub fn word_on(
-    world: &mut World,
-    manager: NodeIndex,
-    (of, select): (&RevisionId, &Selector),
-    document: &RolloutDocument,
-) {
+pub fn word_on(world: &mut World, manager: NodeIndex, of: &RevisionId, document: &RolloutDocument) {
     let Some(replica) = world.nodes[manager as usize].replica.as_ref() else {
         return;
     };
-    let revision = Revision {
-        kind: ROLLOUT,
-        ..next(replica, &key_of(of), select)
-    };
+    let revision = next_word(replica.holdings().catalog(), of);
     let bytes = Bytes::from(codec::encode(document));
     let body = BodyRef {
         hash: root_of(&bytes),
@@ -97,7 +89,7 @@ pub fn word_on(
         carried: false,
     };
     world.invariants.config_mut().said(document);
-    note(world, &body.hash, &bytes, select);
+    note(world, &body.hash, &bytes, &revision.select);
     let payload = codec::encode(&revision);
     let draft = Draft::new(0, LedgerKind::Fleet, EntryKind::REVISION, payload);
     let draft = riding(world, manager, draft, (body, bytes));
@@ -163,7 +155,7 @@ pub fn say(world: &mut World, manager: NodeIndex, id: &RevisionId, said: Said) -
         }
     };
     if let Some(next) = &next {
-        word_on(world, manager, (id, &select), next);
+        word_on(world, manager, id, next);
     }
     next.is_some()
 }
