@@ -1,13 +1,13 @@
 //! What configuration must come to once nothing hurts the fleet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use regatta_protocol::catalog::{CONFIG, DocumentKey, RevisionId};
 use regatta_protocol::codec::Name;
 use regatta_protocol::config::adoption::Change;
 use regatta_protocol::config::rollout::Rollouts;
 use regatta_protocol::config::standing::Standing;
-use regatta_protocol::ident::NodeId;
+use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::replica::Replica;
 
 use crate::config::{labels_of, selection};
@@ -39,19 +39,9 @@ pub fn device_wrong(world: &World, index: NodeIndex, rollouts: &Rollouts) -> Opt
     let machine = of(node)?.machine.as_ref()?;
     let labels = labels_of(papers);
     let (selection, unread) = selection(replica, (&node.identity.node, &labels), rollouts);
-    if let Some((id, body)) = unread.first() {
-        let there = world
-            .nodes
-            .iter()
-            .zip(0..)
-            .filter(|(it, _)| it.disk.bodies.has(&body.hash));
-        let there: Vec<NodeIndex> = there.map(|(_, index)| index).collect();
-        let may = world.may_read(index, &body.hash);
-        let held = replica.holdings().catalog().revision(id);
-        let held = held.map(|held| (&held.revision, held.stamp));
-        return Some(format!(
-            "words on a rollout are missing: {body:?} is on {there:?}, readable: {may}, {held:?}"
-        ));
+    let is_lost = |hash: &Hash| !world.nodes.iter().any(|it| it.disk.bodies.has(hash));
+    if let Some((id, _)) = unread.iter().find(|(_, body)| !is_lost(&body.hash)) {
+        return Some(format!("the words {id:?} on a rollout are missing"));
     }
     let state = machine.state();
     if let Some(attempt) = &state.attempt {
@@ -64,7 +54,11 @@ pub fn device_wrong(world: &World, index: NodeIndex, rollouts: &Rollouts) -> Opt
     if let Some(what) = device.differs(&state.good) {
         return Some(what);
     }
-    for selected in &selection.take {
+    // Words that were lost with the only disk that had them are nobody's to show.
+    let lost = selection.take.iter().filter(|it| is_lost(&it.body.hash));
+    let lost: BTreeSet<Hash> = lost.map(|selected| selected.chosen.entry).collect();
+    let found = selection.take.iter();
+    for selected in found.filter(|it| !lost.contains(&it.chosen.entry)) {
         let (name, id) = (&selected.name, selected.chosen.revision);
         let refused = state.refused.get(name).is_some_and(
             |refusal| matches!(refusal.change, Change::Take(chosen) if chosen.revision == id),
@@ -78,7 +72,14 @@ pub fn device_wrong(world: &World, index: NodeIndex, rollouts: &Rollouts) -> Opt
         }
     }
     let taken = |name: &Name| selection.take.iter().any(|it| it.name == *name);
-    let mut left = state.good.keys().filter(|name| !taken(name));
+    let waits = |name: &Name| {
+        let ended = selection.ended.get(name);
+        selection.unknown.contains(name) || ended.is_some_and(|by| lost.contains(by))
+    };
+    let mut left = state
+        .good
+        .keys()
+        .filter(|name| !taken(name) && !waits(name));
     let left = left.find(|name| !state.refused.contains_key(*name));
     left.map(|name| format!("still shows {name}, which is not for it"))
 }

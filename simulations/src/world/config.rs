@@ -49,9 +49,11 @@ impl World {
         let mut config = NodeConfig::restore(disk, (self.now, start), prng, &mut effects);
         for stream in node.disk.pulled.streams.values() {
             if stream.state.ledger.kind == LedgerKind::Report {
-                each_entry(stream.items.values(), |entry| {
-                    config.known.reports.take(&entry);
-                });
+                for ((generation, _), kept) in &stream.items {
+                    each_entry(std::slice::from_ref(kept), |entry| {
+                        config.known.reports.take_at(*generation, &entry);
+                    });
+                }
             }
         }
         let wake_at = config.wake_at();
@@ -245,14 +247,14 @@ impl World {
     }
 
     /// A manager stores what it read of a stream.
-    pub(super) fn config_reported(&mut self, index: NodeIndex, items: &[Kept]) {
+    pub(super) fn config_reported(&mut self, index: NodeIndex, generation: u32, items: &[Kept]) {
         let Some(config) = self.nodes[index as usize].place.config.as_mut() else {
             return;
         };
         let mut found = false;
-        each_entry(items.iter(), |entry| {
+        each_entry(items, |entry| {
             if entry.header.ledger.kind == LedgerKind::Report {
-                config.known.reports.take(&entry);
+                config.known.reports.take_at(generation, &entry);
                 found = true;
             }
         });
@@ -282,7 +284,7 @@ impl World {
     }
 }
 
-fn each_entry<'a>(items: impl Iterator<Item = &'a Kept>, mut take: impl FnMut(Entry)) {
+fn each_entry(items: &[Kept], mut take: impl FnMut(Entry)) {
     for kept in items {
         if let Item::Entry(parcel) = &kept.item
             && let Ok(entry) = Entry::open(parcel.clone())

@@ -254,8 +254,11 @@ impl World {
     }
 
     fn perform_cursor(&mut self, index: NodeIndex, effect: CursorEffect) {
-        if let CursorEffect::Store { items, .. } = &effect {
-            self.config_reported(index, items);
+        if let CursorEffect::Store {
+            items, generation, ..
+        } = &effect
+        {
+            self.config_reported(index, *generation, items);
         }
         let disk = &mut self.nodes[index as usize].disk.pulled;
         let streams = &mut self.invariants.pulls.streams;
