@@ -5,6 +5,7 @@
 
 pub mod device;
 pub mod enrol;
+pub mod figures;
 pub mod settled;
 pub mod words;
 

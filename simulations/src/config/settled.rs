@@ -31,6 +31,13 @@ pub fn heads(replica: &Replica, name: &Name) -> Option<(RevisionId, Vec<Revision
     Some((heads.winner, heads.conflicts.clone()))
 }
 
+/// What holds of a document on a device that is up, as its machine knows it.
+#[must_use]
+pub fn holds(world: &World, device: NodeIndex, name: &Name) -> Option<RevisionId> {
+    let machine = of(&world.nodes[device as usize])?.machine.as_ref()?;
+    Some(machine.state().good.get(name)?.revision)
+}
+
 /// The first thing about a device that is up that is not as its ledgers say, with all rollouts known.
 #[must_use]
 pub fn device_wrong(world: &World, index: NodeIndex, rollouts: &Rollouts) -> Option<String> {
