@@ -8,6 +8,7 @@ use regatta_protocol::config::adoption::Change;
 use regatta_protocol::config::rollout::Rollouts;
 use regatta_protocol::config::standing::Standing;
 use regatta_protocol::ident::{Hash, NodeId};
+use regatta_protocol::ledger::entry::LedgerKind;
 use regatta_protocol::ledger::replica::Replica;
 
 use crate::config::{labels_of, selection};
@@ -128,6 +129,24 @@ pub fn report_wrong(world: &World, manager: NodeIndex, device: NodeIndex) -> Opt
     None
 }
 
+/// Whether something that a device wrote into its report is on no manager's disk: it was dropped for want
+/// of room, or the only manager that had read it lost its disk.
+fn has_holes(world: &World, device: NodeIndex) -> bool {
+    let node = &world.nodes[device as usize];
+    let ledger = crate::pulled::ledger(node.identity.node, LedgerKind::Report);
+    let Some(spool) = node.disk.pulled.spools.get(&ledger) else {
+        return false;
+    };
+    let managers = world.managers();
+    let mut issued = spool.issued.iter();
+    issued.any(|hash| {
+        let mut disks = managers
+            .iter()
+            .map(|it| &world.nodes[*it as usize].disk.pulled);
+        !disks.any(|disk| disk.holds(&ledger, hash))
+    })
+}
+
 fn told<'a>(
     reports: &'a regatta_protocol::config::standing::Reports,
     device: &NodeId,
@@ -152,9 +171,10 @@ pub fn complaints(world: &World) -> Vec<String> {
             lines.push(format!("device {index}: {what}"));
             continue;
         }
-        let told = !world.invariants.config().untold.contains(&index);
-        for manager in managers.iter().filter(|_| told) {
-            if let Some(what) = report_wrong(world, *manager, index) {
+        for manager in &managers {
+            if let Some(what) = report_wrong(world, *manager, index)
+                && !has_holes(world, index)
+            {
                 lines.push(format!("manager {manager} of device {index}: {what}"));
             }
         }

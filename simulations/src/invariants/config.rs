@@ -26,8 +26,6 @@ pub struct ConfigWatch {
     ran: BTreeMap<NodeIndex, BTreeMap<u64, BTreeSet<Hook>>>,
     /// When each device first wrote each revision of a document.
     pub wrote: BTreeMap<(RevisionId, NodeIndex), Millis>,
-    /// Devices that dropped words of their reports for want of room.
-    pub untold: BTreeSet<NodeIndex>,
     /// What the report counts.
     pub seen: ConfigSeen,
 }

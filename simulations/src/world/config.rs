@@ -239,13 +239,6 @@ impl World {
         }
     }
 
-    /// Entries of a device were dropped before anybody held them: of its report it may never be known.
-    pub(super) fn report_dropped(&mut self, index: NodeIndex, kind: LedgerKind) {
-        if kind == LedgerKind::Report {
-            self.invariants.config_mut().untold.insert(index);
-        }
-    }
-
     /// A manager stores what it read of a stream.
     pub(super) fn config_reported(&mut self, index: NodeIndex, generation: u32, items: &[Kept]) {
         let Some(config) = self.nodes[index as usize].place.config.as_mut() else {

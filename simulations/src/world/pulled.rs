@@ -245,8 +245,7 @@ impl World {
             SpoolEffect::KnownFurther { .. } => streams.told.known_further += 1,
             SpoolEffect::Refused(error) => broken = Some(format!("I5: a draft refused: {error}")),
             SpoolEffect::Misbehaved { peer, reason } => broken = self.blamed(peer, reason),
-            SpoolEffect::Dropped { .. } => self.report_dropped(index, kind),
-            SpoolEffect::Freed { .. } => {}
+            SpoolEffect::Freed { .. } | SpoolEffect::Dropped { .. } => {}
         }
         if let Some(what) = broken {
             self.invariants.broken(self.now, index, what);
