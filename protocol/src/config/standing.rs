@@ -211,3 +211,74 @@ fn fault(fault: &Option<Fault>, stuck: &Option<Fault>, verdict: Verdict) -> Opti
         Verdict::Stuck => stuck.clone().or_else(|| fault.clone()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{Device, Place};
+    use crate::catalog::RevisionId;
+    use crate::codec::Name;
+    use crate::config::outcome::{DocumentOutcome, Outcome, Verdict};
+    use crate::ident::Serial;
+    use crate::machine::Millis;
+
+    fn nav() -> Name {
+        Name::new("nav").expect("a name")
+    }
+
+    fn says(device: &mut Device, place: Place, number: u8, verdict: Verdict) {
+        let revision = RevisionId {
+            entry: Serial([number; 16]),
+            place: 0,
+        };
+        let document = DocumentOutcome {
+            revision: (verdict != Verdict::Removed).then_some(revision),
+            version: number.into(),
+            verdict,
+            again: false,
+        };
+        let outcome = Outcome {
+            number: number.into(),
+            attempt: number.into(),
+            documents: BTreeMap::from([(nav(), document)]),
+            fault: None,
+            stuck: None,
+        };
+        if device.stands(place) {
+            device.take_at(place, &outcome, Millis(0));
+        }
+    }
+
+    fn holds(device: &Device) -> Option<u32> {
+        let (_, version) = device.documents.get(&nav())?.holds?;
+        Some(version)
+    }
+
+    #[test]
+    fn what_was_said_before_and_is_read_later_changes_nothing() {
+        let mut device = Device::default();
+        says(&mut device, (0, 5), 3, Verdict::Refused);
+        says(&mut device, (0, 4), 2, Verdict::Applied);
+        says(&mut device, (0, 2), 1, Verdict::Removed);
+        assert_eq!(holds(&device), Some(2));
+        assert_eq!(device.documents[&nav()].last.verdict, Verdict::Refused);
+    }
+
+    #[test]
+    fn what_a_device_said_after_the_image_that_it_went_back_to_is_said_no_more() {
+        for late in [false, true] {
+            let mut device = Device::default();
+            says(&mut device, (0, 4), 2, Verdict::Applied);
+            if !late {
+                says(&mut device, (0, 9), 5, Verdict::Removed);
+            }
+            says(&mut device, (1, 7), 3, Verdict::Refused);
+            if late {
+                says(&mut device, (0, 9), 5, Verdict::Removed);
+                assert_eq!(holds(&device), Some(2));
+            }
+            assert_eq!(device.documents[&nav()].last.verdict, Verdict::Refused);
+        }
+    }
+}

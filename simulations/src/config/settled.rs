@@ -138,7 +138,10 @@ fn has_holes(world: &World, device: NodeIndex) -> bool {
         return false;
     };
     let managers = world.managers();
-    let mut issued = spool.issued.iter();
+    // What is still on the device is on its way.
+    let waits = spool.entries.values();
+    let waits: BTreeSet<Hash> = waits.map(|(_, indexed)| indexed.position.hash).collect();
+    let mut issued = spool.issued.iter().filter(|hash| !waits.contains(*hash));
     issued.any(|hash| {
         let mut disks = managers
             .iter()
@@ -174,6 +177,8 @@ pub fn complaints(world: &World) -> Vec<String> {
         for manager in &managers {
             if let Some(what) = report_wrong(world, *manager, index)
                 && !has_holes(world, index)
+                // What a device said between an image of its disk and its return to it is taken back.
+                && !world.invariants.suspects.contains(&world.nodes[index as usize].identity.node)
             {
                 lines.push(format!("manager {manager} of device {index}: {what}"));
             }

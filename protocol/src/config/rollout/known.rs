@@ -206,3 +206,22 @@ pub fn can(
         has && !stopped.contains(&certificate.keys.sign) && devices.iter().all(covers)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::next_word;
+    use crate::catalog::{Catalog, RevisionId};
+    use crate::ident::Serial;
+    use crate::selector::Selector;
+
+    #[test]
+    fn whom_a_revision_selects_no_more_may_read_the_words_on_its_rollout() {
+        let of = RevisionId {
+            entry: Serial([7; 16]),
+            place: 0,
+        };
+        let word = next_word(&Catalog::default(), &of);
+        assert_eq!(word.select, Selector::everything());
+        assert_eq!(word.version, 1);
+    }
+}
