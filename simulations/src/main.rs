@@ -43,6 +43,9 @@ struct Arguments {
     minutes: u64,
     #[command(flatten)]
     instead: Instead,
+    /// Storms over configuration with every seed, not with one in thirty-two.
+    #[arg(long)]
+    configured: bool,
     /// Real Ed25519 signatures instead of cheap ones.
     #[arg(long)]
     real_signatures: bool,
@@ -255,6 +258,7 @@ fn one(arguments: &Arguments, seed: u64) -> Told {
     if arguments.real_signatures {
         spec.scheme = Scheme::Real;
     }
+    spec.config |= arguments.configured && spec.pulled && spec.bodies;
     let outcome = run::whole(&spec, arguments.minutes.min(30 * DAY_MS / 60_000));
     Told {
         text: outcome.to_string(),
@@ -276,6 +280,9 @@ fn replay(arguments: &Arguments, seed: u64) -> String {
     }
     if arguments.real_signatures {
         command += " --real-signatures";
+    }
+    if arguments.configured {
+        command += " --configured";
     }
     command
 }

@@ -67,7 +67,7 @@ impl Spec {
             pulled: nodes <= 200,
             bodies: nodes <= 200,
             // It costs more than all the rest together.
-            config: nodes <= 200 && seed % 8 == 1,
+            config: nodes <= 200 && seed % 32 == 1,
         }
     }
 }
