@@ -490,13 +490,4 @@ impl World {
         self.holders_changed(index, &managers);
         self.tell(index, MembershipEvent::Roster { managers });
     }
-
-    /// Hands a manager everybody's key, as the enrolments would.
-    fn tell_keys(&mut self, index: NodeIndex) {
-        for other in 0..self.nodes.len() {
-            let identity = &self.nodes[other].identity;
-            let (node, key) = (identity.node, identity.signer.public());
-            self.tell(index, MembershipEvent::Known { node, key });
-        }
-    }
 }

@@ -125,6 +125,15 @@ impl World {
         }
     }
 
+    /// Hands a manager everybody's key, as the enrolments would.
+    pub(super) fn tell_keys(&mut self, index: NodeIndex) {
+        for other in 0..self.nodes.len() {
+            let identity = &self.nodes[other].identity;
+            let (node, key) = (identity.node, identity.signer.public());
+            self.tell(index, MembershipEvent::Known { node, key });
+        }
+    }
+
     fn dial_for_membership(&mut self, index: NodeIndex, peer: &NodeId) {
         match self.place_of(peer) {
             Some(place) => self.dial(index, place),
