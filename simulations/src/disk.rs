@@ -7,6 +7,7 @@ use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::entry::{Entry, Parcel};
 
 use crate::bodies::store::BodyDisk;
+use crate::config::ConfigDisk;
 use crate::ids::IdMap;
 use crate::pulled::store::PulledDisk;
 
@@ -21,6 +22,8 @@ pub struct Disk {
     pub pulled: PulledDisk,
     /// Its bodies.
     pub bodies: BodyDisk,
+    /// How far it is with its configuration, and the device itself.
+    pub config: ConfigDisk,
 }
 
 impl Disk {

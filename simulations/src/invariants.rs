@@ -2,6 +2,7 @@
 //! network has healed. The numbers I1, I2, I3 and I8 are those of RELIABILITY.md.
 
 pub mod bodies;
+pub mod config;
 mod given;
 pub mod pulls;
 
@@ -16,6 +17,7 @@ use regatta_protocol::trust::fold::is_held;
 
 use crate::ids::{IdMap, IdSet};
 use crate::invariants::bodies::{BodySeen, BodyWatch};
+use crate::invariants::config::{ConfigSeen, ConfigWatch};
 use crate::invariants::given::Given;
 use crate::invariants::pulls::Pulls;
 use crate::network::NodeIndex;
@@ -86,6 +88,8 @@ pub struct Seen {
     pub refused: u64,
     /// What became of bodies.
     pub bodies: BodySeen,
+    /// What became of configuration.
+    pub config: ConfigSeen,
 }
 
 impl Invariants {
@@ -94,6 +98,7 @@ impl Invariants {
     pub fn seen(&self) -> Seen {
         Seen {
             bodies: self.given.bodies.seen,
+            config: self.given.config.seen,
             ..self.seen
         }
     }
@@ -107,6 +112,17 @@ impl Invariants {
     /// The same, to add to it.
     pub fn bodies_mut(&mut self) -> &mut BodyWatch {
         &mut self.given.bodies
+    }
+
+    /// What is known of configuration.
+    #[must_use]
+    pub fn config(&self) -> &ConfigWatch {
+        &self.given.config
+    }
+
+    /// The same, to add to it.
+    pub fn config_mut(&mut self) -> &mut ConfigWatch {
+        &mut self.given.config
     }
 
     /// A node started from its disk.
@@ -134,6 +150,7 @@ impl Invariants {
             self.pulls.streams.disk_lost(index, &node.disk.pulled);
         } else {
             self.pulls.streams.device_lost(id);
+            self.given.config.disk_lost(index);
         }
         for (hash, known) in &mut self.acknowledged {
             if !node.disk.has(hash) {

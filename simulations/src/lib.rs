@@ -4,6 +4,7 @@
 //! fleet has to converge: safety first, then liveness. What is asserted is in [`invariants`].
 
 pub mod bodies;
+pub mod config;
 pub mod disk;
 pub mod fleet;
 pub mod forge;

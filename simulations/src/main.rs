@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::Parser;
 use mimalloc::MiMalloc;
 use regatta_protocol::limits::DAY_MS;
+use regatta_simulations::config::figures;
 use regatta_simulations::large;
 use regatta_simulations::pulled::scenes;
 use regatta_simulations::run::{self, Spec};
@@ -42,6 +43,9 @@ struct Arguments {
     minutes: u64,
     #[command(flatten)]
     instead: Instead,
+    /// Storms over configuration with every seed, not with one in thirty-two.
+    #[arg(long)]
+    configured: bool,
     /// Real Ed25519 signatures instead of cheap ones.
     #[arg(long)]
     real_signatures: bool,
@@ -59,6 +63,9 @@ struct Instead {
     /// No fleet: channels between members, with an attacker on every link.
     #[arg(long)]
     sessions: bool,
+    /// No storm: how long an edit takes to all devices over links of 50 ms, and after a partition.
+    #[arg(long)]
+    edits: bool,
     /// Play the scenes of pulled ledgers: a device away for thirty days, a day without managers, a
     /// liar.
     #[arg(long)]
@@ -69,6 +76,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.instead.large {
         return exit_code(large(&arguments));
+    }
+    if arguments.instead.edits {
+        return exit_code(edits(&arguments));
     }
     if arguments.instead.backlogs {
         return exit_code(backlogs(arguments.seed.unwrap_or(arguments.from)));
@@ -122,6 +132,29 @@ fn backlogs(seed: u64) -> bool {
             println!("{played} ({:.1?})", started.elapsed());
             played.violations.is_empty()
         })
+}
+
+/// One edit to all devices, and one to those that were cut off; what each takes.
+fn edits(arguments: &Arguments) -> bool {
+    let spec = Spec::of_seed(arguments.seed.unwrap_or(1), arguments.nodes as usize);
+    let managers = arguments.managers.map_or(spec.managers, |it| it as usize);
+    let spec = Spec {
+        managers: managers.clamp(1, spec.nodes),
+        push: true,
+        pulled: true,
+        bodies: true,
+        config: true,
+        ..spec
+    };
+    println!(
+        "{} nodes, {} managers, links of 50 ms",
+        spec.nodes, spec.managers
+    );
+    let broken = figures::run(&spec, &mut |edit| println!("{edit}"));
+    for what in &broken {
+        println!("  BROKEN {what}");
+    }
+    broken.is_empty()
 }
 
 /// One entry to a large fleet, one partition, its healing; what each takes.
@@ -225,6 +258,7 @@ fn one(arguments: &Arguments, seed: u64) -> Told {
     if arguments.real_signatures {
         spec.scheme = Scheme::Real;
     }
+    spec.config |= arguments.configured && spec.pulled && spec.bodies;
     let outcome = run::whole(&spec, arguments.minutes.min(30 * DAY_MS / 60_000));
     Told {
         text: outcome.to_string(),
@@ -246,6 +280,9 @@ fn replay(arguments: &Arguments, seed: u64) -> String {
     }
     if arguments.real_signatures {
         command += " --real-signatures";
+    }
+    if arguments.configured {
+        command += " --configured";
     }
     command
 }

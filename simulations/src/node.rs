@@ -15,6 +15,7 @@ use regatta_protocol::trust::statement::Statement;
 
 use crate::bodies::NodeBodies;
 use crate::bodies::papers::Papers;
+use crate::config::NodeConfig;
 use crate::disk::Disk;
 use crate::fleet::{EPOCH, Root};
 use crate::network::NodeIndex;
@@ -65,6 +66,8 @@ pub struct Place {
     pub backup: Option<Disk>,
     /// What it shows to get bodies; none where a run has none.
     pub papers: Option<Papers>,
+    /// Its configuration; none while it is down, or where a run has none.
+    pub config: Option<Box<NodeConfig>>,
 }
 
 impl Node {
@@ -89,6 +92,7 @@ impl Node {
                 neighbours: BTreeSet::new(),
                 backup: None,
                 papers: None,
+                config: None,
             },
         }
     }
@@ -140,6 +144,7 @@ impl Node {
         self.membership = None;
         self.pulled = None;
         self.bodies = None;
+        self.place.config = None;
         self.crash_after = None;
     }
 
@@ -151,13 +156,15 @@ impl Node {
         }
     }
 
-    /// When each machine wants to be woken: the replica, membership, the cursor, bodies.
+    /// When each machine wants to be woken: the replica, membership, the cursor, bodies,
+    /// configuration.
     #[must_use]
-    pub fn wakes(&self) -> [Millis; 4] {
+    pub fn wakes(&self) -> [Millis; 5] {
         let replica = self.replica.as_ref().and_then(Machine::wake_at);
         let membership = self.membership.as_ref().and_then(Machine::wake_at);
         let cursor = self.pulled.as_ref().and_then(Pulled::wake_at);
         let bodies = self.bodies.as_ref().map(NodeBodies::wake_at);
-        [replica, membership, cursor, bodies].map(|at| at.unwrap_or(NEVER))
+        let config = self.place.config.as_ref().map(|it| it.wake_at());
+        [replica, membership, cursor, bodies, config].map(|at| at.unwrap_or(NEVER))
     }
 }

@@ -2,6 +2,7 @@
 
 mod attacks;
 pub mod bodies;
+mod config;
 mod winners;
 
 use std::collections::BTreeMap;
@@ -121,6 +122,9 @@ pub fn storm(world: &mut World, until: Millis) -> BTreeMap<&'static str, u64> {
         let pause = 200 + world.prng().below(5_000);
         world.run_until(world.now.plus(pause));
         pulled::produce(world);
+        if let Some(what) = config::turn(world) {
+            *happened.entry(what).or_default() += 1;
+        }
         let act = draw(world);
         *happened.entry(act_name(act)).or_default() += 1;
         carry_out(world, act);

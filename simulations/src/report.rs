@@ -95,6 +95,12 @@ impl fmt::Display for Outcome {
             "  bodies     {} written, {} rode along, {} fetched, {} times not; {} liars found",
             bodies.written, bodies.ridden, bodies.fetched, bodies.failed, bodies.liars
         )?;
+        let config = &seen.config;
+        writeln!(
+            out,
+            "  config     {} applied, {} failed, {} words on rollouts, {} writes torn",
+            config.applied, config.failed, config.words, config.torn
+        )?;
         for violation in &self.violations {
             writeln!(
                 out,
@@ -134,6 +140,7 @@ impl fmt::Display for Calm {
             ("presence", self.presence_ms),
             ("state equal", self.converged_ms),
             ("bodies", self.bodies_ms),
+            ("configured", self.settled_ms),
             ("drained", self.drained_ms),
         ];
         for (name, ms) in named {

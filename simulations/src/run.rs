@@ -13,6 +13,7 @@ use regatta_protocol::trust::certificate::Window;
 use regatta_protocol::trust::statement::Statement;
 
 use crate::bodies::papers::Papers;
+use crate::config::{enrol, settled};
 use crate::fleet::{self, Root};
 use crate::network::{Network, NodeIndex, Weather};
 use crate::node::Node;
@@ -41,6 +42,8 @@ pub struct Spec {
     pub pulled: bool,
     /// Whether entries have bodies.
     pub bodies: bool,
+    /// Whether agents adopt configuration; that needs pulled ledgers and bodies.
+    pub config: bool,
 }
 
 impl Spec {
@@ -63,6 +66,8 @@ impl Spec {
             encoded: nodes <= 20_000,
             pulled: nodes <= 200,
             bodies: nodes <= 200,
+            // It costs more than all the rest together.
+            config: nodes <= 200 && seed % 32 == 1,
         }
     }
 }
@@ -115,10 +120,14 @@ pub fn launch_with(spec: &Spec, window: impl Fn(usize) -> Window) -> World {
         encoded: spec.encoded,
         pulled: spec.pulled,
         bodies: spec.bodies,
+        config: spec.config,
     };
     let mut world = World::new(root, joined, nodes, network, manner, prng);
     for index in 0..spec.nodes as NodeIndex {
         world.start(index);
+    }
+    if spec.config {
+        enrol::all(&mut world);
     }
     world
 }
@@ -316,6 +325,9 @@ const AGREE_WITHIN_MS: u64 = 20 * 60_000;
 /// How long everybody may take to have its bodies: what failed is wanted again after half a minute.
 const BODIES_WITHIN_MS: u64 = 300_000;
 
+/// How long configuration may take until every device has what is for it, and managers know.
+const SETTLED_WITHIN_MS: u64 = 20 * 60_000;
+
 /// How long pulled ledgers may take until all is read and copied: what failed is tried again within
 /// five minutes.
 const DRAINED_WITHIN_MS: u64 = 60 * 60_000;
@@ -344,6 +356,10 @@ pub fn whole(spec: &Spec, minutes: u64) -> Outcome {
         disagreement.extend(steady::lasting_complaints(&mut world));
         let again = converge(&mut world, AGREE_WITHIN_MS, true);
         calm.converged_ms = calm.converged_ms.filter(|_| again.is_some());
+        calm.settled_ms = settled::wait(&mut world, SETTLED_WITHIN_MS);
+        if calm.settled_ms.is_none() {
+            disagreement.extend(settled::complaints(&world).into_iter().take(12));
+        }
         check_complete(&mut world);
     }
     calm.drained_ms = verdict::drain(&mut world, DRAINED_WITHIN_MS);

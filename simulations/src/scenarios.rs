@@ -5,6 +5,8 @@
 
 pub mod attacks;
 pub mod bodies;
+pub mod config;
+pub mod configured;
 pub mod documents;
 pub mod dress;
 pub mod expect;
@@ -26,6 +28,7 @@ pub fn all() -> Vec<Scenario> {
     [
         attacks::all(),
         bodies::all(),
+        config::all(),
         documents::all(),
         ranges::all(),
         secrets::all(),

@@ -32,6 +32,8 @@ pub struct Calm {
     pub bodies_ms: Option<u64>,
     /// All draw the same state.
     pub converged_ms: Option<u64>,
+    /// Every device has its configuration, and managers know, counted from when the rest was done.
+    pub settled_ms: Option<u64>,
     /// All that was produced is with managers, counted from when the rest was done.
     pub drained_ms: Option<u64>,
     /// Copies of entries in the calm, where any were written for it.

@@ -1,5 +1,6 @@
 //! A running digest over everything that machines handled, in order: equal seeds, equal traces.
 
+use regatta_protocol::config::adoption;
 use regatta_protocol::ledger::bodies;
 use regatta_protocol::ledger::bodies::message::BodyMessage;
 use regatta_protocol::ledger::cursor::CursorEvent;
@@ -24,6 +25,8 @@ pub struct Done {
     pub pulled: u64,
     /// Of those, those of bodies.
     pub bodies: u64,
+    /// Of those, those of configuration.
+    pub config: u64,
     /// A running digest over all of them, in order.
     pub trace: u64,
 }
@@ -108,6 +111,21 @@ impl Done {
             CursorEvent::Wake => 134,
         };
         self.pulled += 1;
+        self.note(now, node, kind);
+    }
+
+    /// A machine of configuration handles this.
+    pub fn note_config(&mut self, now: Millis, node: NodeIndex, event: &adoption::Event) {
+        let kind = match event {
+            adoption::Event::Wanted(_) => 200,
+            adoption::Event::Staged { .. } => 201,
+            adoption::Event::Done { .. } => 202,
+            adoption::Event::ManagerHeard => 203,
+            adoption::Event::Reported(_) => 204,
+            adoption::Event::Retry(_) => 205,
+            adoption::Event::Wake => 206,
+        };
+        self.config += 1;
         self.note(now, node, kind);
     }
 

@@ -5,6 +5,7 @@
 //! another of the same node follows once all effects of the event are performed.
 
 mod bodies;
+pub mod config;
 mod links;
 mod perform;
 mod places;
@@ -13,6 +14,7 @@ mod pulled;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use regatta_protocol::config::adoption;
 use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::bodies::Event as BodyEvent;
 use regatta_protocol::ledger::cursor::CursorEvent;
@@ -59,6 +61,12 @@ enum Pending {
         start: u32,
         event: Box<PulledEvent>,
     },
+    /// A manager answers a node that asked whether it is there.
+    ManagerHeard {
+        node: NodeIndex,
+        start: u32,
+        manager: NodeIndex,
+    },
     /// A dial arrives.
     Opened {
         dialler: NodeIndex,
@@ -88,6 +96,7 @@ enum Follow {
     Membership(MembershipEvent),
     Pulled(PulledEvent),
     Bodies(Box<BodyEvent>),
+    Config(Box<adoption::Event>),
 }
 
 /// How a run is carried out.
@@ -101,6 +110,8 @@ pub struct Manner {
     pub pulled: bool,
     /// Whether entries have bodies.
     pub bodies: bool,
+    /// Whether agents adopt configuration; that needs pulled ledgers and bodies.
+    pub config: bool,
 }
 
 /// Everything there is.
@@ -223,6 +234,7 @@ impl World {
         self.invariants.started(index, &self.nodes[index as usize]);
         self.start_pulled(index);
         self.start_bodies(index);
+        self.start_config(index);
         self.handle(index, clock);
         self.tell(index, MembershipEvent::Clock { wall });
         self.tell_roster(index);
@@ -243,6 +255,7 @@ impl World {
 
     /// Stops a node at once: what is not on its disk is gone.
     pub fn crash(&mut self, index: NodeIndex) {
+        self.tear_config(index);
         let node = &mut self.nodes[index as usize];
         node.stop();
         node.disk.bodies.crash(&mut self.chance.prng);
@@ -308,6 +321,11 @@ impl World {
             }
             Pending::Wake(node) => self.wake(node),
             Pending::Answered { node, start, event } => self.answered(node, start, *event),
+            Pending::ManagerHeard {
+                node,
+                start,
+                manager,
+            } => self.manager_heard(node, start, manager),
             Pending::Opened { dialler, to } => self.open(dialler, to),
             Pending::NotOpened { dialler, to } => {
                 let peer = self.nodes[to as usize].identity.node;
@@ -329,7 +347,7 @@ impl World {
         if node.place.wake_at > self.now {
             return;
         }
-        let [replica, membership, cursor, bodies] = node.wakes();
+        let [replica, membership, cursor, bodies, config] = node.wakes();
         node.place.wake_at = NEVER;
         if replica <= self.now {
             self.handle(index, Event::Wake);
@@ -342,6 +360,9 @@ impl World {
         }
         if bodies <= self.now {
             self.wake_bodies(index);
+        }
+        if config <= self.now {
+            self.wake_config(index);
         }
         let next = self.nodes[index as usize]
             .wakes()
@@ -397,6 +418,7 @@ impl World {
                 Follow::Membership(event) => self.membership(index, event),
                 Follow::Pulled(event) => self.pulled(index, event),
                 Follow::Bodies(event) => self.bodies(index, *event),
+                Follow::Config(event) => self.config(index, *event),
             }
         }
     }
@@ -467,14 +489,5 @@ impl World {
         let managers = Arc::clone(&self.chance.roster);
         self.holders_changed(index, &managers);
         self.tell(index, MembershipEvent::Roster { managers });
-    }
-
-    /// Hands a manager everybody's key, as the enrolments would.
-    fn tell_keys(&mut self, index: NodeIndex) {
-        for other in 0..self.nodes.len() {
-            let identity = &self.nodes[other].identity;
-            let (node, key) = (identity.node, identity.signer.public());
-            self.tell(index, MembershipEvent::Known { node, key });
-        }
     }
 }

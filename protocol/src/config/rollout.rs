@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::advance::{Advance, DeviceFacts, Found, Summary, advance};
-pub use self::known::{Rollouts, Unread, can, key_of, turn};
+pub use self::known::{Rollouts, Unread, can, key_of, next_word, turn};
 pub use self::merged::effective;
 use crate::catalog::RevisionId;
 use crate::codec::{self, Name, Wire};

@@ -29,6 +29,12 @@ impl BodyDisk {
         self.whole.contains_key(hash)
     }
 
+    /// A whole body.
+    #[must_use]
+    pub fn get(&self, hash: &Hash) -> Option<&Bytes> {
+        self.whole.get(hash)
+    }
+
     /// Those that are there as a whole.
     pub fn whole(&self) -> impl Iterator<Item = (&Hash, &Bytes)> {
         self.whole.iter()

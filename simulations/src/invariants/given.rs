@@ -8,6 +8,7 @@ use regatta_protocol::ledger::replica::Effect;
 use crate::disk::Disk;
 use crate::ids::{IdMap, IdSet};
 use crate::invariants::bodies::BodyWatch;
+use crate::invariants::config::ConfigWatch;
 use crate::node::Node;
 
 /// Whom a node may give what.
@@ -19,6 +20,8 @@ pub struct Given {
     agreed: IdSet<(NodeId, NodeId)>,
     /// Who may have which bodies.
     pub bodies: BodyWatch,
+    /// What became of configuration.
+    pub config: ConfigWatch,
 }
 
 impl Given {

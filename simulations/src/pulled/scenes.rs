@@ -86,6 +86,7 @@ fn launch(seed: u64, managers: usize, agents: usize) -> World {
         managers,
         pulled: true,
         bodies: false,
+        config: false,
         push: true,
         ..Spec::of_seed(seed, managers + agents)
     };

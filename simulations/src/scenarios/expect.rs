@@ -12,6 +12,7 @@ use crate::fleet::EPOCH;
 use crate::network::NodeIndex;
 use crate::node::Node;
 use crate::run::{self, document};
+use crate::scenarios::configured;
 use crate::scenarios::player::Play;
 use crate::scenarios::secrets;
 use crate::scenarios::step::{Step, Who};
@@ -72,6 +73,7 @@ pub fn check(play: &mut Play, step: &Step) -> Result<(), String> {
                 expect(node, found == stopped, &found)
             })
         }
+        Step::Config(step) => configured::check(play, &step),
         _ => check_more(play, step),
     }
 }

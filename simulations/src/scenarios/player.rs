@@ -25,6 +25,7 @@ use crate::invariants::Violation;
 use crate::network::NodeIndex;
 use crate::plan;
 use crate::run::{self, Spec, document};
+use crate::scenarios::configured;
 use crate::scenarios::dress;
 use crate::scenarios::expect;
 use crate::scenarios::secrets;
@@ -57,6 +58,8 @@ pub struct Play {
     pub orders: BTreeMap<Label, VerdictId>,
     /// Identities as they were at the beginning: what thieves took.
     pub taken: Vec<Identity>,
+    /// Words that there were on a rollout when the manager that drove it stopped.
+    pub died: usize,
 }
 
 /// An entry that has a name.
@@ -104,8 +107,9 @@ pub fn play(scenario: &Scenario, seed: u64, scheme: Scheme) -> Played {
         push: !seed.is_multiple_of(4),
         scheme,
         encoded: true,
-        pulled: false,
+        pulled: scenario.has_config(),
         bodies: scenario.has_bodies(),
+        config: scenario.has_config(),
     };
     let lives = scenario.lives;
     let world = run::launch_with(&spec, |index| {
@@ -126,6 +130,7 @@ pub fn play(scenario: &Scenario, seed: u64, scheme: Scheme) -> Played {
         bodies: BTreeMap::new(),
         orders: BTreeMap::new(),
         taken,
+        died: 0,
     };
     play.world.run_until(run::SETTLED_AFTER);
     for (number, step) in scenario.steps.iter().enumerate() {
@@ -201,6 +206,7 @@ impl Play {
                 }
             }
             Step::RootStop(..) | Step::RootGood(..) => steal::order(self, step),
+            Step::Config(step) => configured::carry_out(self, &step),
             Step::WriteBody(..) | Step::AskFor(..) | Step::Lie(..) => dress::carry_out(self, step),
             _ => self.write(step),
         }

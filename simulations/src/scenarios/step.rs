@@ -3,6 +3,8 @@
 use regatta_protocol::limits::DAY_MS;
 use regatta_protocol::trust::certificate::Capability;
 
+use crate::scenarios::configured::ConfigStep;
+
 /// A number of minutes, in milliseconds.
 pub const MINUTE: u64 = 60_000;
 /// A number of days, in milliseconds.
@@ -43,7 +45,14 @@ impl Scenario {
     #[must_use]
     pub fn has_bodies(&self) -> bool {
         let mut steps = self.steps.iter();
-        steps.any(|step| matches!(step, Step::WriteBody(..)))
+        steps.any(|step| matches!(step, Step::WriteBody(..) | Step::Config(_)))
+    }
+
+    /// Whether its devices adopt configuration.
+    #[must_use]
+    pub fn has_config(&self) -> bool {
+        let mut steps = self.steps.iter();
+        steps.any(|step| matches!(step, Step::Config(_)))
     }
 }
 
@@ -217,6 +226,8 @@ pub enum Step {
     HasBody(Who, Label, bool),
     /// Somebody was hung up on for wrong bytes.
     LiarFound,
+    /// Something about configuration.
+    Config(ConfigStep),
     /// Everybody but these nodes sees a fork of this manager's fleet ledger.
     Forked(Who),
 }

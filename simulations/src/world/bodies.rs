@@ -34,6 +34,7 @@ impl World {
     pub fn keep_body(&mut self, index: NodeIndex, hash: Hash, body: Bytes) {
         let bytes = body.len() as u64;
         self.nodes[index as usize].disk.bodies.keep(hash, body);
+        self.config_moved(index);
         self.tell_bodies(index, Event::Have { hash, bytes });
     }
 
@@ -240,6 +241,7 @@ impl World {
                     if let Some(body) = body {
                         node.disk.bodies.keep(hash, body);
                     }
+                    self.config_moved(index);
                 }
             }
             Effect::Failed { hash, .. } => {
@@ -262,13 +264,14 @@ impl World {
     /// What could not be had is looked for later, if an entry names it.
     fn want_again(&mut self, index: NodeIndex, hash: Hash) {
         let later = self.now.plus(AGAIN_MS);
-        let node = &mut self.nodes[index as usize];
+        let node = &self.nodes[index as usize];
         let mut named = node.disk.entries().iter().filter_map(|it| it.header.body);
-        let Some(body) = named.find(|body| body.hash == hash) else {
+        let named = named.find(|body| body.hash == hash).map(|body| body.bytes);
+        let Some(bytes) = named.or_else(|| self.config_wants(index, &hash)) else {
             return;
         };
-        if let Some(bodies) = node.bodies.as_mut() {
-            bodies.look_later(hash, body.bytes, later);
+        if let Some(bodies) = self.nodes[index as usize].bodies.as_mut() {
+            bodies.look_later(hash, bytes, later);
             self.plan_wake(index, later);
         }
     }

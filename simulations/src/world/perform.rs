@@ -23,6 +23,7 @@ impl World {
                 let same = **shared == *entry;
                 node.disk.store(if same { shared } else { &entry });
                 self.body_named(index, &entry);
+                self.config_moved(index);
             }
             Effect::StoreFloor(floor) => node.disk.store_floor(floor),
             Effect::Send { to, message } => {
@@ -121,6 +122,15 @@ impl World {
             | MembershipEffect::PresencesChanged { .. }
             | MembershipEffect::Cloned { .. }
             | MembershipEffect::Misbehaved { .. } => {}
+        }
+    }
+
+    /// Hands a manager everybody's key, as the enrolments would.
+    pub(super) fn tell_keys(&mut self, index: NodeIndex) {
+        for other in 0..self.nodes.len() {
+            let identity = &self.nodes[other].identity;
+            let (node, key) = (identity.node, identity.signer.public());
+            self.tell(index, MembershipEvent::Known { node, key });
         }
     }
 

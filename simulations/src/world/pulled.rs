@@ -212,6 +212,7 @@ impl World {
             SpoolEffect::Append { entry, state } => {
                 broken = streams.appended(&entry);
                 disk.append(&entry, state.as_deref());
+                self.config_noted(&entry);
             }
             SpoolEffect::Keep { state, removed } => {
                 broken = streams.released(disk.spools.get(&device), &state, &removed);
@@ -252,6 +253,12 @@ impl World {
     }
 
     fn perform_cursor(&mut self, index: NodeIndex, effect: CursorEffect) {
+        if let CursorEffect::Store {
+            items, generation, ..
+        } = &effect
+        {
+            self.config_reported(index, *generation, items);
+        }
         let disk = &mut self.nodes[index as usize].disk.pulled;
         let streams = &mut self.invariants.pulls.streams;
         let mut broken = None;

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::catalog::{DocumentKey, HeldRevision, ROLLOUT, RevisionId};
+use crate::catalog::{Catalog, DocumentKey, HeldRevision, ROLLOUT, Revision, RevisionId};
 use crate::codec::Name;
 use crate::config::rollout::{RolloutDocument, RolloutState, effective};
 use crate::config::selection::{Reach, WALK_MAX, may_write};
 use crate::ident::{Hash, NodeId};
 use crate::ledger::entry::BodyRef;
 use crate::ledger::holdings::Holdings;
-use crate::selector::Labels;
+use crate::selector::{Labels, Selector};
 use crate::trust::certificate::Capability;
 
 /// The words of rollouts that were read, by the revision that says them.
@@ -29,6 +29,28 @@ pub fn key_of(of: &RevisionId) -> DocumentKey {
         scope: None,
         kind: ROLLOUT,
         name: Name::new(&name).expect("digits and a dash are a name"),
+    }
+}
+
+/// The next word on a revision's rollout, in the place of all that are held of it.
+///
+/// It is for every device: whoever the revision selects no more keeps what it has until the rollout comes to
+/// it as well, and could not tell when it might not read this.
+#[must_use]
+pub fn next_word(catalog: &Catalog, of: &RevisionId) -> Revision {
+    let key = key_of(of);
+    let replaces = catalog.to_replace(&key);
+    let versions = replaces.iter().filter_map(|id| catalog.revision(id));
+    let last = versions.map(|held| held.revision.version).max();
+    Revision {
+        kind: ROLLOUT,
+        name: key.name,
+        replaces,
+        select: Selector::everything(),
+        deletes: false,
+        version: last.unwrap_or(0).saturating_add(1),
+        staged: false,
+        body: None,
     }
 }
 
@@ -183,4 +205,23 @@ pub fn can(
         let has = grants.any(|grant| grant.capability == capability);
         has && !stopped.contains(&certificate.keys.sign) && devices.iter().all(covers)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::next_word;
+    use crate::catalog::{Catalog, RevisionId};
+    use crate::ident::Serial;
+    use crate::selector::Selector;
+
+    #[test]
+    fn whom_a_revision_selects_no_more_may_read_the_words_on_its_rollout() {
+        let of = RevisionId {
+            entry: Serial([7; 16]),
+            place: 0,
+        };
+        let word = next_word(&Catalog::default(), &of);
+        assert_eq!(word.select, Selector::everything());
+        assert_eq!(word.version, 1);
+    }
 }
