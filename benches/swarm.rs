@@ -32,11 +32,8 @@ fn sent(machine: &Machine) -> u64 {
     let mut rows = read
         .lines()
         .filter_map(|row| row.trim().strip_prefix("eth0:"));
-    let columns = rows.next().expect("there is an eth0").split_whitespace();
-    let sent = columns
-        .skip(8)
-        .next()
-        .expect("what was received has eight columns");
+    let mut columns = rows.next().expect("there is an eth0").split_whitespace();
+    let sent = columns.nth(8).expect("what was received has eight columns");
     sent.parse().expect("a number")
 }
 

@@ -60,7 +60,7 @@ pub enum ConfigMessage {
     /// From its tasks: entries or bodies came.
     Moved,
     /// From the actor of pulled ledgers: a device reported something.
-    Reported(Reported),
+    Reported(Box<Reported>),
     /// From itself: the files of an attempt were made.
     Staged {
         /// Which.

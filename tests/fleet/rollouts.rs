@@ -141,8 +141,7 @@ async fn a_change_that_devices_refuse_stops_at_the_first_and_aborting_takes_it_b
         .await
         .expect("its manager has read all words")
         .expect("it is not over");
-    let select = "".parse().expect("a selector");
-    let draft = draft_of(&running.of, &select, &aborted);
+    let draft = draft_of(&running.of, &aborted);
     let kept = keep_body(&handles, draft.bytes.clone()).await;
     kept.expect("a manager keeps bodies");
     let written = acts::write(&handles, move |view| Ok((vec![draft.write(view)], ()))).await;

@@ -95,7 +95,7 @@ impl ConfigState {
         match message {
             ConfigMessage::Moved => self.moved().await,
             ConfigMessage::Reported(reported) => {
-                self.reports.take(&reported.0);
+                self.reports.take(reported.generation, &reported.entry);
                 self.drive_soon();
                 Ok(())
             }

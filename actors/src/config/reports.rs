@@ -18,7 +18,9 @@ pub async fn read(store: &Store) -> Result<Reports, StoreError> {
         for state in states {
             let LedgerId { author, kind, .. } = state.ledger;
             if kind == LedgerKind::Report {
-                kept::each_of_stream(reader, author, kind, |entry| reports.take(&entry))?;
+                kept::each_of_stream(reader, author, kind, |generation, entry| {
+                    reports.take(generation, &entry);
+                })?;
             }
         }
         Ok(reports)

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ractor::ActorProcessingErr;
-use regatta_protocol::catalog::{CONFIG, HeldRevision, ROLLOUT, Revision, RevisionId};
+use regatta_protocol::catalog::{CONFIG, HeldRevision, ROLLOUT, RevisionId};
 use regatta_protocol::codec::{self, Bytes, Name};
 use regatta_protocol::config::document::ConfigDocument;
 use regatta_protocol::config::rollout::{
-    Advance, DeviceFacts, RolloutDocument, RolloutState, Unread, advance, can, key_of, turn,
+    Advance, DeviceFacts, RolloutDocument, RolloutState, Unread, advance, can, next_word, turn,
 };
 use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::bodies::root_of;
@@ -378,7 +378,7 @@ impl ConfigState {
         let myself = self.driven.myself.clone();
         tokio::spawn(async move {
             let (answer, kept) = oneshot::channel();
-            let draft = draft_of(&staged.of, &staged.select, &document);
+            let draft = draft_of(&staged.of, &document);
             // Those that are gone are started again together with this one.
             let _ = bodies.cast(BodiesMessage::Keep {
                 hash: draft.hash,
@@ -404,7 +404,6 @@ impl ConfigState {
 #[derive(Clone, Debug)]
 pub struct RolloutDraft {
     of: RevisionId,
-    select: Selector,
     /// The name of its words.
     pub hash: Hash,
     /// Its words.
@@ -413,11 +412,10 @@ pub struct RolloutDraft {
 
 /// The next word on a rollout.
 #[must_use]
-pub fn draft_of(of: &RevisionId, select: &Selector, document: &RolloutDocument) -> RolloutDraft {
+pub fn draft_of(of: &RevisionId, document: &RolloutDocument) -> RolloutDraft {
     let bytes = Bytes::from(codec::encode(document));
     RolloutDraft {
         of: *of,
-        select: select.clone(),
         hash: root_of(&bytes),
         bytes,
     }
@@ -427,21 +425,7 @@ impl RolloutDraft {
     /// As an entry, in the place of all that is held of it now.
     #[must_use]
     pub fn write(&self, view: &LedgerView<'_>) -> Draft {
-        let catalog = view.replica.holdings().catalog();
-        let key = key_of(&self.of);
-        let replaces = catalog.to_replace(&key);
-        let versions = replaces.iter().filter_map(|id| catalog.revision(id));
-        let last = versions.map(|held| held.revision.version).max();
-        let revision = Revision {
-            kind: ROLLOUT,
-            name: key.name,
-            replaces,
-            select: self.select.clone(),
-            deletes: false,
-            version: last.unwrap_or(0).saturating_add(1),
-            staged: false,
-            body: None,
-        };
+        let revision = next_word(view.replica.holdings().catalog(), &self.of);
         let payload = codec::encode(&revision);
         let mut draft = Draft::new(0, LedgerKind::Fleet, EntryKind::REVISION, payload);
         draft.body = Some(BodyRef {

@@ -414,7 +414,7 @@ fn forward(
     let task = tokio::spawn(async move {
         while let Some(reported) = reported.recv().await {
             // One that is gone needs no telling.
-            let _ = myself.cast(ConfigMessage::Reported(reported));
+            let _ = myself.cast(ConfigMessage::Reported(Box::new(reported)));
         }
     });
     task.abort_handle()

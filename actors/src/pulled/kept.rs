@@ -183,12 +183,12 @@ pub fn read_stream(
     Ok(items)
 }
 
-/// Every entry that was read of a device's ledger, in order.
+/// Every entry that was read of a device's ledger, in order, with its generation.
 pub fn each_of_stream(
     reader: &Reader,
     author: NodeId,
     kind: LedgerKind,
-    mut take: impl FnMut(Entry),
+    mut take: impl FnMut(u32, Entry),
 ) -> Result<(), StoreError> {
     let ledger = LedgerId {
         kind,
@@ -196,13 +196,16 @@ pub fn each_of_stream(
         author,
     };
     let from = item(&ledger, 0, 0);
+    let generation_at = stream(&ledger).len();
     let mut until = stream(&ledger);
     until.extend_from_slice(&[u8::MAX; 13]);
-    reader.each(Table::StreamItems, &from, Some(&until), |_, value| {
+    reader.each(Table::StreamItems, &from, Some(&until), |key, value| {
+        let generation = key.get(generation_at..generation_at + 4);
+        let generation = generation.and_then(|bytes| bytes.try_into().ok());
         if let Ok(Item::Entry(parcel)) = codec::decode::<Item>(&value)
-            && let Ok(entry) = Entry::open(parcel)
+            && let (Ok(entry), Some(generation)) = (Entry::open(parcel), generation)
         {
-            take(entry);
+            take(u32::from_be_bytes(generation), entry);
         }
         Ok(())
     })

@@ -21,10 +21,11 @@ impl PulledState {
             Behind::Stored {
                 ledger,
                 token,
+                generation,
                 entries,
             } => {
                 for entry in entries {
-                    self.tell(entry);
+                    self.tell(generation, entry);
                 }
                 // An actor that is gone needs no telling.
                 let _ = self
@@ -37,14 +38,15 @@ impl PulledState {
                     // Who no longer waits does not need to know.
                     let _ = self.reporters.remove(0).send(entry.hash);
                 }
-                self.tell(*entry);
+                // A node reads its own report from the beginning.
+                self.tell(0, *entry);
             }
         }
     }
 
-    fn tell(&self, entry: Entry) {
+    fn tell(&self, generation: u32, entry: Entry) {
         // Whoever listens is started again together with this actor, and reads the store.
-        let _ = self.around.reported.send(Reported(entry));
+        let _ = self.around.reported.send(Reported { generation, entry });
     }
 
     fn perform_spool(&mut self, effect: SpoolEffect) {

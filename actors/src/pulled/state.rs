@@ -31,7 +31,12 @@ const KEYS_MAX: usize = 4;
 
 /// An entry of a device's report that a manager has read, or one of this node's own; durable.
 #[derive(Clone, Debug)]
-pub struct Reported(pub Entry);
+pub struct Reported {
+    /// Of which generation of the reader's copy.
+    pub generation: u32,
+    /// The entry.
+    pub entry: Entry,
+}
 
 /// What the actor of pulled ledgers is started with.
 pub struct PulledArguments {
@@ -72,6 +77,7 @@ pub(super) enum Behind {
     Stored {
         ledger: LedgerId,
         token: u64,
+        generation: u32,
         entries: Vec<Entry>,
     },
     /// An own entry is.
@@ -368,6 +374,7 @@ impl PulledState {
                     self.behind(Behind::Stored {
                         ledger,
                         token,
+                        generation,
                         entries,
                     });
                 }

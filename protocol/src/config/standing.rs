@@ -41,10 +41,9 @@ impl Standing {
 /// What is known of one device.
 #[derive(Clone, Debug, Default)]
 struct Device {
-    /// The number of the last outcome: a report may be repeated, and says so by its number.
-    last: u64,
     documents: BTreeMap<Name, Standing>,
-    drifted: Vec<Drifted>,
+    /// Files that were changed by hand, and where the report says so.
+    drifted: (Place, Vec<Drifted>),
     /// Where the last word on each document stands, and the last that says what holds.
     places: BTreeMap<Name, (Place, Place)>,
     /// The first number that is known of each generation of the report.
@@ -61,26 +60,12 @@ pub struct Reports {
 }
 
 impl Reports {
-    /// Takes an entry of a device's report; what is no word on configuration is passed over.
-    pub fn take(&mut self, entry: &Entry) {
-        let content = match entry.header.body {
-            Some(_) => entry.parcel.body.as_ref(),
-            None => Some(&entry.header.payload),
-        };
-        let record = content.map(|content| codec::decode::<Record>(content));
-        let device = self.devices.entry(entry.header.ledger.author).or_default();
-        match record {
-            Some(Ok(Record::Config(outcome))) => device.take(outcome, entry.header.stamp.wall),
-            Some(Ok(Record::Drift(drifted))) => device.drifted = drifted,
-            Some(Err(_)) | None => {}
-        }
-    }
-
-    /// Takes an entry of a device's report as it stands in a reader's copy, in this generation of it.
-    /// Entries may come in any order: a reader that lost its disk reads what is new from the device, and
-    /// what is old from another manager after that. Where a device went back to an older disk its report
-    /// goes on from there, and what it had said after that is said no more.
-    pub fn take_at(&mut self, generation: u32, entry: &Entry) {
+    /// Takes an entry of a device's report as it stands in a reader's copy, in this generation of it; what is
+    /// no word on configuration is passed over. Entries may come in any order: a reader that lost its disk
+    /// reads what is new from the device, and what is old from another manager after that. Where a device
+    /// went back to an older disk its report goes on from there, and what it had said after that is said no
+    /// more.
+    pub fn take(&mut self, generation: u32, entry: &Entry) {
         let content = match entry.header.body {
             Some(_) => entry.parcel.body.as_ref(),
             None => Some(&entry.header.payload),
@@ -92,9 +77,12 @@ impl Reports {
         }
         match content.map(|content| codec::decode::<Record>(content)) {
             Some(Ok(Record::Config(outcome))) => {
-                device.take_at(place, &outcome, entry.header.stamp.wall);
+                device.take(place, &outcome, entry.header.stamp.wall);
             }
-            Some(Ok(Record::Drift(drifted))) => device.drifted = drifted,
+            Some(Ok(Record::Drift(drifted))) if place >= device.drifted.0 => {
+                device.drifted = (place, drifted);
+            }
+            Some(Ok(Record::Drift(_))) => {}
             Some(Err(_)) | None => {}
         }
     }
@@ -114,7 +102,8 @@ impl Reports {
     /// Files that somebody changed by hand, by device.
     pub fn drifted(&self) -> impl Iterator<Item = (&NodeId, &Drifted)> {
         let devices = self.devices.iter();
-        devices.flat_map(|(node, device)| device.drifted.iter().map(move |drifted| (node, drifted)))
+        devices
+            .flat_map(|(node, device)| device.drifted.1.iter().map(move |drifted| (node, drifted)))
     }
 }
 
@@ -141,7 +130,7 @@ impl Device {
         !later.any(|(_, begins)| *begins <= number)
     }
 
-    fn take_at(&mut self, place: Place, outcome: &Outcome, at: Millis) {
+    fn take(&mut self, place: Place, outcome: &Outcome, at: Millis) {
         for (name, last) in &outcome.documents {
             let before = self.documents.get(name);
             let known = self.places.get(name).copied();
@@ -172,33 +161,6 @@ impl Device {
             }
             self.documents.insert(name.clone(), standing);
             self.places.insert(name.clone(), places);
-        }
-    }
-
-    fn take(&mut self, outcome: Outcome, at: Millis) {
-        if outcome.number <= self.last {
-            // Told twice; or of a device that began anew, whose numbers begin anew with it.
-            if outcome.number > 1 || self.last == outcome.number {
-                return;
-            }
-            self.documents.clear();
-        }
-        self.last = outcome.number;
-        for (name, last) in outcome.documents {
-            let before = self.documents.get(&name).and_then(|it| it.holds);
-            let holds = match last.verdict {
-                Verdict::Applied => last.revision.map(|revision| (revision, last.version)),
-                Verdict::Removed => None,
-                Verdict::TakenBack | Verdict::Refused | Verdict::Stuck | Verdict::Apart => before,
-            };
-            let fault = fault(&outcome.fault, &outcome.stuck, last.verdict);
-            let standing = Standing {
-                last,
-                fault,
-                at,
-                holds,
-            };
-            self.documents.insert(name, standing);
         }
     }
 }
@@ -246,7 +208,7 @@ mod tests {
             stuck: None,
         };
         if device.stands(place) {
-            device.take_at(place, &outcome, Millis(0));
+            device.take(place, &outcome, Millis(0));
         }
     }
 

@@ -51,7 +51,7 @@ impl World {
             if stream.state.ledger.kind == LedgerKind::Report {
                 for ((generation, _), kept) in &stream.items {
                     each_entry(std::slice::from_ref(kept), |entry| {
-                        config.known.reports.take_at(*generation, &entry);
+                        config.known.reports.take(*generation, &entry);
                     });
                 }
             }
@@ -247,7 +247,7 @@ impl World {
         let mut found = false;
         each_entry(items, |entry| {
             if entry.header.ledger.kind == LedgerKind::Report {
-                config.known.reports.take_at(generation, &entry);
+                config.known.reports.take(generation, &entry);
                 found = true;
             }
         });

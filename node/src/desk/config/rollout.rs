@@ -196,7 +196,7 @@ impl Desk {
                 version.version
             ))
         })?;
-        let draft = draft_of(&version.id, &version.select, &next);
+        let draft = draft_of(&version.id, &next);
         keep_body(self.handles()?, draft.bytes.clone())
             .await
             .map_err(problem)?;
