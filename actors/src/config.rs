@@ -23,13 +23,17 @@ pub mod users;
 mod work;
 mod wraps;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::codec::Name;
 use regatta_protocol::config::adoption::{Task, Work};
+use regatta_protocol::config::document::Secrets;
 use regatta_protocol::config::rollout::Rollouts;
+use regatta_protocol::config::value::KeyPath;
 use tokio::sync::oneshot;
 
 pub use self::library::SECRETS_DETAIL;
@@ -85,6 +89,8 @@ pub enum ConfigMessage {
     GetRollouts(oneshot::Sender<Rollouts>),
     /// From control: how far a change has gone out.
     GetProgress(Progress, oneshot::Sender<Progressed>),
+    /// From control: the texts of a revision's secrets, where a wrap of their key is for this node.
+    OpenSecrets(RevisionId, Secrets, oneshot::Sender<Option<OpenedSecrets>>),
     /// From control: try again what was refused.
     Retry(Option<Name>),
     /// From control and from tests: reads what there is.
@@ -134,6 +140,23 @@ pub async fn look<T: Send + 'static>(
 pub async fn rollouts(actor: &ActorRef<ConfigMessage>) -> Result<Rollouts, crate::acts::ActError> {
     let (answer, answered) = oneshot::channel();
     crate::acts::ask(actor, ConfigMessage::GetRollouts(answer), answered).await
+}
+
+/// The texts of secrets, by their places.
+pub type OpenedSecrets = BTreeMap<KeyPath, String>;
+
+/// The texts of a revision's secrets; none where no wrap of their key is for this node.
+///
+/// # Errors
+/// When the actor is gone.
+pub async fn open_secrets(
+    actor: &ActorRef<ConfigMessage>,
+    id: RevisionId,
+    secrets: Secrets,
+) -> Result<Option<OpenedSecrets>, crate::acts::ActError> {
+    let (answer, answered) = oneshot::channel();
+    let message = ConfigMessage::OpenSecrets(id, secrets, answer);
+    crate::acts::ask(actor, message, answered).await
 }
 
 /// How far a change has gone out.

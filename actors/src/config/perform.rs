@@ -121,6 +121,11 @@ impl ConfigState {
                 let _ = answer.send(self.progressed(asked).await?);
                 Ok(())
             }
+            ConfigMessage::OpenSecrets(id, secrets, answer) => {
+                // As above.
+                let _ = answer.send(self.open_secrets(id, &secrets).await?);
+                Ok(())
+            }
             ConfigMessage::Retry(name) => self.run(Event::Retry(name)).await,
             ConfigMessage::Look(look) => {
                 look(&self.view());

@@ -2,6 +2,8 @@
 
 use ractor::ActorProcessingErr;
 use regatta_protocol::catalog::RevisionId;
+use regatta_protocol::catalog::wraps::DeviceWrap;
+use regatta_protocol::config::document::Secrets;
 use regatta_protocol::config::rollout::{can, turn};
 use regatta_protocol::config::selection::readers;
 use regatta_protocol::crypto::seal::{BoxSecret, DataKey, WrapPlace};
@@ -10,6 +12,7 @@ use regatta_protocol::prng::Prng;
 use regatta_protocol::trust::certificate::Capability;
 use tokio::sync::oneshot;
 
+use super::OpenedSecrets;
 use super::library::Opener;
 use super::state::ConfigState;
 use crate::acts::secrets::wrap;
@@ -42,6 +45,24 @@ fn is_current(view: &LedgerView<'_>, id: &RevisionId) -> bool {
 }
 
 impl ConfigState {
+    /// The texts of a revision's secrets; none where no wrap of their key is for this node.
+    pub(super) async fn open_secrets(
+        &self,
+        id: RevisionId,
+        secrets: &Secrets,
+    ) -> Result<Option<OpenedSecrets>, ActorProcessingErr> {
+        let opener = self.driven.opener.clone();
+        let node = opener.node;
+        let found = self.look(move |view| {
+            let holdings = view.replica.holdings();
+            let entry = holdings.catalog().revision(&id)?.entry;
+            let wraps: Vec<DeviceWrap> = holdings.wraps(&entry, &node).cloned().collect();
+            Some((entry, wraps))
+        });
+        let found = found.await?;
+        Ok(found.and_then(|(entry, wraps)| opener.open(&entry, secrets, &wraps)))
+    }
+
     /// Hands out what is missing, where it is this manager's turn.
     pub(super) async fn hand_out_keys(&mut self) -> Result<(), ActorProcessingErr> {
         if self.documents.sealed.is_empty() || self.driving.hands_out {

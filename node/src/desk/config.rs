@@ -195,12 +195,18 @@ impl Desk {
     ) -> Result<Applied, Problem> {
         let old = self.version(document, ask.to).await?;
         let mut words = self.words(&old).await?;
-        if words.secrets.is_some() {
-            return Err(Problem::refused(format!(
-                "config/{document}@{} has secrets, which are sealed for its own entry; apply the \
-                 document again with their sources",
-                ask.to
-            )));
+        let mut secrets = BTreeMap::new();
+        if let Some(sealed) = words.secrets.take() {
+            // They are sealed for its own entry: for the new one they are sealed anew.
+            let opened =
+                regatta_actors::config::open_secrets(&self.handles()?.config, old.id, sealed);
+            secrets = opened.await.map_err(problem)?.ok_or_else(|| {
+                Problem::refused(format!(
+                    "config/{document}@{} has secrets, and this manager has no key for them; do it on one \
+                     that may hand them out (secret.wrap), or apply the document again with their sources",
+                    ask.to
+                ))
+            })?;
         }
         words.by = self.writer(caller).await?;
         let put = Put {
@@ -208,7 +214,7 @@ impl Desk {
             name: name(document)?,
             select: old.select,
             document: Some(words),
-            secrets: BTreeMap::new(),
+            secrets,
             expect: None,
         };
         self.write(caller, vec![put], ask.dry_run).await
