@@ -61,12 +61,13 @@ impl Search {
         }
     }
 
-    /// Notes a way; those that hand it out themselves come first.
-    fn begin_way(&mut self, way: Way) {
+    /// Notes a way; of a long body those that hand it out themselves come first.
+    fn begin_way(&mut self, way: Way, shared: bool) {
         self.later.remove(&way.peer);
         self.asked.insert(way.peer, true);
         let direct = self.ways.iter().take_while(|way| way.direct).count();
-        let at = if way.direct { direct } else { self.ways.len() };
+        let first = shared && way.direct;
+        let at = if first { direct } else { self.ways.len() };
         self.ways.insert(at, way);
     }
 }
@@ -149,7 +150,10 @@ impl Bodies {
         search.until = step.now.plus(SEARCH_MS);
         search.hungry_at = None;
         match search.way(&from) {
-            None => search.begin_way(Way::new(from, arrived.direct, arrived.whole, shared)),
+            None => {
+                let way = Way::new(from, arrived.direct, arrived.whole, shared);
+                search.begin_way(way, shared);
+            }
             Some(way) => way.landed(step.now, unit),
         }
         if fresh {

@@ -167,7 +167,8 @@ impl Fetch {
         };
         let open = search.asked.values().filter(|open| **open).count();
         let alone = used == 1 && (!shared || open <= 1 && search.later.is_empty());
-        for way in search.ways.iter().filter(|way| !way.is_silent()) {
+        let owed = |way: &&Way| !shared || !way.is_silent();
+        for way in search.ways.iter().filter(owed) {
             left.is_in_flight(way);
         }
         let ways = &mut search.ways[..used];
