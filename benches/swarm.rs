@@ -1,7 +1,7 @@
-//! One file to eight devices, real processes, each machine behind an uplink of 200 Mbit/s: how long until all
+//! One file to eight devices, real processes, each machine behind an uplink of its own: how long until all
 //! have it, against the time that one uplink takes for one copy, and how many copies leave the manager.
 //!
-//! `cargo bench -p regatta-node --bench swarm -- 64 3` (MiB, times)
+//! `cargo bench -p regatta-node --bench swarm -- 64 3 200` (MiB, times, Mbit/s)
 
 #![allow(clippy::print_stdout, reason = "figures are what a benchmark is for")]
 
@@ -20,7 +20,7 @@ use chaos::machine::Machine;
 use self::figures::median;
 
 const DEVICES: usize = 8;
-const UPLINK_MBIT: u32 = 200;
+const UPLINK_MBIT: usize = 200;
 const PATIENCE: Duration = Duration::from_secs(240);
 /// Homes are chosen and neighbours found by then.
 const SETTLES: Duration = Duration::from_secs(30);
@@ -52,8 +52,8 @@ fn worked(machine: &Machine) -> f64 {
     ticks / 100.0
 }
 
-fn narrow(machine: &Machine) {
-    let rate = format!("{UPLINK_MBIT}mbit");
+fn narrow(machine: &Machine, mbit: usize) {
+    let rate = format!("{mbit}mbit");
     machine.does(&[
         "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", &rate, "burst", "256kb",
         "latency", "100ms",
@@ -61,7 +61,7 @@ fn narrow(machine: &Machine) {
 }
 
 /// A manager and devices, each with a folder of its own that its files stand in.
-fn site(lab: Lab) -> Fleet {
+fn site(lab: Lab, mbit: usize) -> Fleet {
     let mut fleet = Fleet::found(lab, "acme", "m1");
     for number in 1..=DEVICES {
         let name = format!("a{number}");
@@ -76,7 +76,7 @@ fn site(lab: Lab) -> Fleet {
     }
     fleet.all_ready(FORMS);
     for machine in &fleet.machines {
-        narrow(machine);
+        narrow(machine, mbit);
     }
     sleep(SETTLES);
     fleet
@@ -139,16 +139,15 @@ fn main() {
     let arguments = std::env::args().skip(1).filter(|it| it != "--bench");
     let mut numbers = arguments.filter_map(|it| it.parse::<usize>().ok());
     let (mib, times) = (numbers.next().unwrap_or(64), numbers.next().unwrap_or(3));
+    let mbit = numbers.next().unwrap_or(UPLINK_MBIT);
     let Some(lab) = Lab::open("one file to eight devices") else {
         return;
     };
-    let fleet = site(lab);
+    let fleet = site(lab, mbit);
     let bytes = mib << 20;
-    let bound = bytes as f64 * 8.0 / (f64::from(UPLINK_MBIT) * 1e6);
+    let bound = bytes as f64 * 8.0 / (mbit as f64 * 1e6);
     let (mut took, mut copies) = (Vec::new(), Vec::new());
-    println!(
-        "{mib} MiB to {DEVICES} devices, uplinks of {UPLINK_MBIT} Mbit/s, bound {bound:.2} s:"
-    );
+    println!("{mib} MiB to {DEVICES} devices, uplinks of {mbit} Mbit/s, bound {bound:.2} s:");
     for number in 0..times {
         let (time, share, work) = once(&fleet, bytes, number + 1);
         println!(
