@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::codec::{self, Name};
 use regatta_protocol::config::adoption::{
-    Adoption, AdoptionState, Change, Choice, Effect, Hook, Staging, Task,
+    Adoption, AdoptionState, Choice, Effect, Hook, Staging, Task,
 };
 use regatta_protocol::config::rollout::{Rollouts, Unread};
 use regatta_protocol::config::selection::Selection;
@@ -132,7 +132,7 @@ impl NodeConfig {
         effects: &mut Vec<Effect>,
     ) -> Self {
         let machine = agent.map(|disk| Adoption::restore(disk.adoption(), now, effects));
-        let last = machine.as_ref().map(|it| wanted_last(it.state()));
+        let last = machine.as_ref().map(|it| it.state().wanted_last());
         Self {
             machine,
             known: Known {
@@ -192,18 +192,6 @@ impl Known {
         }
         self.library.get(id)
     }
-}
-
-/// What was wanted when the node ended, as far as its state tells: what holds, and what was refused.
-fn wanted_last(state: &AdoptionState) -> Choice {
-    let mut last = state.target();
-    for (name, refusal) in &state.refused {
-        match refusal.change {
-            Change::Take(chosen) => last.insert(name.clone(), chosen),
-            Change::Leave { .. } => last.remove(name),
-        };
-    }
-    last
 }
 
 /// What selectors see of a node, by its own papers.

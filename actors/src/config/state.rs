@@ -7,9 +7,7 @@ use std::time::Duration;
 use ractor::{ActorProcessingErr, ActorRef};
 use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::codec::{self, Name};
-use regatta_protocol::config::adoption::{
-    Adoption, AdoptionState, Change, Choice, Effect, Event, Wanted,
-};
+use regatta_protocol::config::adoption::{Adoption, AdoptionState, Choice, Effect, Event, Wanted};
 use regatta_protocol::config::rollout::Rollouts;
 use regatta_protocol::config::selection::Denied;
 use regatta_protocol::config::standing::Reports;
@@ -252,7 +250,7 @@ impl ConfigState {
             tasks,
         };
         state.load_good().await?;
-        state.waiting.last = wanted_last(state.driven.machine.state());
+        state.waiting.last = state.driven.machine.state().wanted_last();
         state.take(effects).await?;
         state.moved().await?;
         Ok(state)
@@ -381,18 +379,6 @@ impl ConfigState {
             .set(clock, at, myself, || ConfigMessage::Wake);
         Ok(())
     }
-}
-
-/// What was wanted when the node ended, as far as its state tells: what holds, and what was refused.
-fn wanted_last(state: &AdoptionState) -> Choice {
-    let mut last = state.target();
-    for (name, refusal) in &state.refused {
-        match refusal.change {
-            Change::Take(chosen) => last.insert(name.clone(), chosen),
-            Change::Leave { .. } => last.remove(name),
-        };
-    }
-    last
 }
 
 /// Tells the actor that something came, and not more often than it is worth a look.

@@ -242,6 +242,19 @@ impl AdoptionState {
         target
     }
 
+    /// What was wanted when the node ended, as far as this tells: what holds, and what was refused.
+    #[must_use]
+    pub fn wanted_last(&self) -> Choice {
+        let mut last = self.target();
+        for (name, refusal) in &self.refused {
+            match refusal.change {
+                Change::Take(chosen) => last.insert(name.clone(), chosen),
+                Change::Leave { .. } => last.remove(name),
+            };
+        }
+        last
+    }
+
     /// What differs between what holds and what is wanted, but for what was refused.
     pub(super) fn open(&self, wanted: &Wanted) -> Changes {
         let names = self.good.keys().chain(wanted.take.keys());
