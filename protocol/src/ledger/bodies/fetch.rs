@@ -344,11 +344,7 @@ impl Bodies {
         };
         let id = search.id;
         for (peer, units, again) in asks {
-            let ask = match again {
-                true => BodyMessage::Insist { id, units },
-                false => BodyMessage::Ask { id, units },
-            };
-            step.send(peer, ask);
+            step.send(peer, BodyMessage::ask(id, units, again));
             // Whoever is asked for something is not searched for any more.
             search.until = step.now.plus(SEARCH_MS);
         }
@@ -430,11 +426,10 @@ impl Bodies {
         }
         let id = search.id;
         for (peer, units, direct) in probes {
-            let ask = match direct {
-                true => BodyMessage::Insist { id, units },
-                false => BodyMessage::Ask { id, units },
-            };
-            step.send(peer, ask);
+            step.send(peer, BodyMessage::ask(id, units, direct));
+        }
+        if fetch.is_shared() {
+            fetch.suspects.extend(&lost);
         }
         for peer in lost {
             step.done(peer, id);

@@ -186,6 +186,16 @@ pub enum BodyMessage {
     },
 }
 
+impl BodyMessage {
+    /// Credit for these parts; `again`: though others were given them.
+    pub(super) fn ask(id: RequestId, units: Vec<Unit>, again: bool) -> Self {
+        match again {
+            true => Self::Insist { id, units },
+            false => Self::Ask { id, units },
+        }
+    }
+}
+
 impl Wire for BodyMessage {
     const VERSION: u8 = 1;
     const BYTES_MAX: usize = CONTROL_FRAME_BYTES_MAX;

@@ -93,7 +93,7 @@ impl Sessions {
         ends
     }
 
-    pub fn has_room(&self, from: &NodeId) -> bool {
+    fn has_room(&self, from: &NodeId) -> bool {
         let of_peer = self.0.values().filter(|session| session.previous == *from);
         self.0.len() < BODY_SESSIONS_MAX && of_peer.count() < BODY_ROUTES_PER_PEER_MAX
     }
@@ -149,31 +149,34 @@ impl Bodies {
         claim: BodyClaim,
         who: Credentials,
     ) {
-        if !self.sessions.has_room(&from) {
-            step.refuse(from, id, Refusal::Busy);
+        let hash = claim.hash;
+        if !self.begin_session(step, id, from, claim, who) {
             return;
         }
         step.out.push(Effect::Read {
-            hash: claim.hash,
+            hash,
             unit: Unit::Outline,
             id,
         });
-        let hash = claim.hash;
-        self.begin_session(step.now, id, from, claim, who);
         if let Some(session) = self.sessions.0.get_mut(&id) {
             session.reading.insert(Unit::Outline);
         }
         self.tell_of_given(step, id, &hash);
     }
 
+    /// False where there is no room for one, which is said then.
     pub(super) fn begin_session(
         &mut self,
-        now: Millis,
+        step: &mut Step<'_>,
         id: RequestId,
         from: NodeId,
         claim: BodyClaim,
         who: Credentials,
-    ) {
+    ) -> bool {
+        if !self.sessions.has_room(&from) {
+            step.refuse(from, id, Refusal::Busy);
+            return false;
+        }
         let long = Layout::of(claim.bytes).is_some_and(is_shared);
         let session = Session {
             telling: (long && claim.node == from).then(Telling::default),
@@ -181,9 +184,10 @@ impl Bodies {
             who,
             previous: from,
             reading: BTreeSet::new(),
-            until: now.plus(IDLE_MS),
+            until: step.now.plus(IDLE_MS),
         };
         self.sessions.0.insert(id, session);
+        true
     }
 
     /// The requester wants parts; true where that fits something under way.

@@ -83,12 +83,10 @@ impl Bodies {
         claim: BodyClaim,
         who: Credentials,
     ) {
-        if !self.sessions.has_room(&from) {
-            step.refuse(from, id, Refusal::Busy);
+        let hash = claim.hash;
+        if !self.begin_session(step, id, from, claim, who) {
             return;
         }
-        let hash = claim.hash;
-        self.begin_session(step.now, id, from, claim, who);
         if !self.outline(step, &hash, id) {
             // It is told as soon as there is something.
             step.refuse(from, id, Refusal::Asked);

@@ -2,10 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use super::Search;
 use crate::ident::{Hash, NodeId};
 use crate::ledger::bodies::message::BodyMessage;
 use crate::ledger::bodies::{Bodies, Step};
 use crate::limits::BODY_SHARERS_MAX;
+
+impl Search {
+    /// Asks a neighbour for what it hands out itself; it does not ask on.
+    fn ask_itself(&mut self, step: &mut Step<'_>, peer: NodeId) {
+        self.asked.insert(peer, true);
+        let message = BodyMessage::Request {
+            hops_left: 0,
+            request: self.request.clone(),
+        };
+        step.send(peer, message);
+    }
+}
 
 impl Bodies {
     /// Asks every neighbour whether it hands out a long body itself; none of these asks on.
@@ -17,15 +30,7 @@ impl Bodies {
         };
         for node in peers {
             if search.asked.len() < BODY_SHARERS_MAX && !search.asked.contains_key(&node) {
-                search.asked.insert(node, true);
-                let request = search.request.clone();
-                step.send(
-                    node,
-                    BodyMessage::Request {
-                        hops_left: 0,
-                        request,
-                    },
-                );
+                search.ask_itself(step, node);
             }
         }
     }
@@ -38,21 +43,15 @@ impl Bodies {
         peer: NodeId,
     ) {
         let fetch = self.fetches.0.get_mut(hash);
+        // Whoever gave something wrong, or promised and gave nothing, is asked by a search of its own.
+        let fetch = fetch.filter(|fetch| !fetch.suspects.contains(&peer));
         let Some(search) = fetch.and_then(|fetch| fetch.search.as_mut()) else {
             return;
         };
         let open = search.asked.get(&peer) == Some(&true) || search.later.contains(&peer);
         let room = search.asked.len() < BODY_SHARERS_MAX || search.asked.contains_key(&peer);
         if !open && room {
-            search.asked.insert(peer, true);
-            let request = search.request.clone();
-            step.send(
-                peer,
-                BodyMessage::Request {
-                    hops_left: 0,
-                    request,
-                },
-            );
+            search.ask_itself(step, peer);
         }
     }
 }

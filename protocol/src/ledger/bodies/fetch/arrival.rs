@@ -204,12 +204,13 @@ impl Bodies {
         let Some(search) = fetch.search.as_mut() else {
             return false;
         };
-        search.hungry_at = None;
-        search.until = step.now.plus(SEARCH_MS);
         let Some(way) = search.way(&news.from) else {
             return false;
         };
-        take_news(way, layout, &news);
+        if take_news(way, layout, &news) {
+            search.hungry_at = None;
+            search.until = step.now.plus(SEARCH_MS);
+        }
         self.ask_parts(step, hash);
         true
     }
@@ -251,21 +252,57 @@ impl Bodies {
     }
 }
 
-fn take_news(way: &mut Way, layout: Layout, news: &News) {
+/// Whether it says anything that was not known.
+fn take_news(way: &mut Way, layout: Layout, news: &News) -> bool {
+    let mut new = false;
     let pieces = layout.pieces();
     let known = |index: &u16| *index < pieces;
     for index in news.given.iter().copied().filter(known) {
-        way.given.insert(index);
+        new |= way.given.insert(index);
         // It was asked for by another a moment before, and does not come from there.
         way.in_flight.remove(&Unit::Piece(index));
     }
     if let Some(share) = way.share.as_mut() {
         let lists = news.lists.iter().copied();
-        share
-            .lists
-            .extend(lists.filter(|index| *index < layout.lists()));
-        for index in news.pieces.iter().copied().filter(known) {
-            share.pieces.insert(index);
+        for index in lists.filter(|index| *index < layout.lists()) {
+            new |= share.lists.insert(index);
         }
+        for index in news.pieces.iter().copied().filter(known) {
+            new |= share.pieces.insert(index);
+        }
+    }
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{News, take_news};
+    use crate::ident::{NodeId, Serial};
+    use crate::ledger::bodies::fetch::ways::Way;
+    use crate::ledger::bodies::message::RequestId;
+    use crate::ledger::bodies::tree::Layout;
+
+    /// Else whoever repeats himself keeps a hungry one from asking the source.
+    #[test]
+    fn what_was_said_before_is_no_news() {
+        let layout = Layout::of(20_000_000).expect("within the limit");
+        let mut way = Way::new(NodeId([1; 16]), true, false, true);
+        let mut says = |lists: &[u16], pieces: &[u16], given: &[u16]| {
+            let news = News {
+                from: NodeId([1; 16]),
+                id: RequestId(Serial([2; 16])),
+                lists: lists.to_vec(),
+                pieces: pieces.to_vec(),
+                given: given.to_vec(),
+            };
+            take_news(&mut way, layout, &news)
+        };
+        assert!(!says(&[], &[], &[]));
+        assert!(says(&[0], &[], &[]) && says(&[], &[7], &[]) && says(&[], &[], &[9]));
+        assert!(!says(&[0], &[7], &[9]));
+        assert!(
+            !says(&[99], &[60_000], &[60_000]),
+            "there are no such parts"
+        );
     }
 }
