@@ -9,17 +9,16 @@ pub mod figures;
 pub mod settled;
 pub mod words;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use regatta_protocol::catalog::RevisionId;
 use regatta_protocol::codec::{self, Name};
 use regatta_protocol::config::adoption::{
     Adoption, AdoptionState, Choice, Effect, Hook, Staging, Task,
 };
-use regatta_protocol::config::rollout::{Rollouts, Unread};
-use regatta_protocol::config::selection::Selection;
+use regatta_protocol::config::rollout::Rollouts;
 use regatta_protocol::config::standing::Reports;
-use regatta_protocol::ident::{Hash, NodeId};
+use regatta_protocol::ident::Hash;
 use regatta_protocol::ledger::entry::BodyRef;
 use regatta_protocol::ledger::replica::Replica;
 use regatta_protocol::machine::Millis;
@@ -199,50 +198,6 @@ impl Known {
 pub fn labels_of(papers: &Papers) -> Labels {
     let own = papers.credentials.own();
     own.labels.with_name(&own.name)
-}
-
-/// What an agent's ledgers say that it is to take, and the words that have to be read first.
-#[must_use]
-pub fn selection(
-    replica: &Replica,
-    (me, labels): (&NodeId, &Labels),
-    rollouts: &Rollouts,
-) -> (Selection, Unread) {
-    let holdings = replica.holdings();
-    let missing = std::cell::RefCell::new(BTreeSet::new());
-    let selection = Selection::of(holdings, labels, |_, id| {
-        if let Err(words) = rollouts.of(holdings, id, std::slice::from_ref(labels)) {
-            missing.borrow_mut().extend(words);
-        }
-        rollouts.reach(holdings, id, (me, labels))
-    });
-    (selection, missing.into_inner().into_iter().collect())
-}
-
-/// Of what is not all here yet the revision that holds stays wanted, with all that stands in one entry
-/// with it.
-#[must_use]
-pub fn with_what_holds(
-    selection: &Selection,
-    last: &Choice,
-    (ready, waiting): (&Choice, &BTreeSet<Hash>),
-) -> Choice {
-    let mut choice = Choice::new();
-    for selected in &selection.take {
-        let name = &selected.name;
-        let whole = !waiting.contains(&selected.chosen.entry);
-        let chosen = ready.get(name).filter(|_| whole).or(last.get(name));
-        choice.extend(chosen.map(|chosen| (name.clone(), *chosen)));
-    }
-    for name in &selection.unknown {
-        choice.extend(last.get(name).map(|chosen| (name.clone(), *chosen)));
-    }
-    for (name, by) in &selection.ended {
-        if waiting.contains(by) {
-            choice.extend(last.get(name).map(|chosen| (name.clone(), *chosen)));
-        }
-    }
-    choice
 }
 
 /// Bodies that are not on a disk.

@@ -1,6 +1,6 @@
 //! What the ledger says of configuration, for this node.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use regatta_protocol::catalog::wraps::DeviceWrap;
 use regatta_protocol::catalog::{CONFIG, ROLLOUT, RevisionId};
@@ -42,14 +42,7 @@ impl Seen {
             };
         }
         let labels = own.labels.with_name(&own.name);
-        let own_labels = std::slice::from_ref(&labels);
-        let missing = std::cell::RefCell::new(BTreeSet::new());
-        let selection = Selection::of(holdings, &labels, |_, id| {
-            if let Err(words) = rollouts.of(holdings, id, own_labels) {
-                missing.borrow_mut().extend(words);
-            }
-            rollouts.reach(holdings, id, (&own.node, &labels))
-        });
+        let (selection, unread) = rollouts.select(holdings, (&own.node, &labels));
         let wraps = selection.take.iter().map(|selected| {
             let entry = selected.chosen.entry;
             (entry, holdings.wraps(&entry, &own.node).cloned().collect())
@@ -58,7 +51,7 @@ impl Seen {
             wraps: wraps.collect(),
             selection,
             bodies: Vec::new(),
-            rollouts: missing.into_inner().into_iter().collect(),
+            rollouts: unread,
         }
     }
 }

@@ -324,7 +324,8 @@ impl ConfigState {
             }
         }
         self.want(wanted);
-        let choice = self.with_what_holds(&seen, ready, &waiting);
+        let last = &self.waiting.last;
+        let choice = seen.selection.with_what_holds(last, (&ready, &waiting));
         let ended = seen.selection.ended;
         let ended = ended.into_iter().filter(|(_, by)| !waiting.contains(by));
         self.waiting.last.clone_from(&choice);
@@ -335,28 +336,6 @@ impl ConfigState {
                 Ok(())
             }
         }
-    }
-
-    /// Of what is not all here yet the revision that holds stays wanted, with all that stands in one entry
-    /// with it.
-    fn with_what_holds(&self, seen: &Seen, ready: Choice, waiting: &BTreeSet<Hash>) -> Choice {
-        let good = &self.waiting.last;
-        let mut choice = Choice::new();
-        for selected in &seen.selection.take {
-            let name = &selected.name;
-            let whole = !waiting.contains(&selected.chosen.entry);
-            let chosen = ready.get(name).filter(|_| whole).or(good.get(name));
-            choice.extend(chosen.map(|chosen| (name.clone(), *chosen)));
-        }
-        for name in &seen.selection.unknown {
-            choice.extend(good.get(name).map(|chosen| (name.clone(), *chosen)));
-        }
-        for (name, by) in &seen.selection.ended {
-            if waiting.contains(by) {
-                choice.extend(good.get(name).map(|chosen| (name.clone(), *chosen)));
-            }
-        }
-        choice
     }
 
     pub(super) fn want(&self, bodies: Vec<BodyRef>) {

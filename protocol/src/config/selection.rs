@@ -3,11 +3,11 @@
 //! Of each document that is the winner of its heads; where its author may not write for this device, or
 //! its rollout has not come to it, the revision that it took the place of, and so on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{CONFIG, Catalog, HeldRevision, RevisionId};
 use crate::codec::Name;
-use crate::config::adoption::Chosen;
+use crate::config::adoption::{Choice, Chosen};
 use crate::crypto::seal::BoxKey;
 use crate::ident::{Hash, NodeId, Serial};
 use crate::ledger::entry::BodyRef;
@@ -92,6 +92,39 @@ impl Selection {
             }
         }
         selection
+    }
+}
+
+impl Selection {
+    /// What is to be wanted. Of what is not all here yet the revision that was wanted last stays so, with all
+    /// that stands in one entry with it; `waiting` are entries of which something is not here.
+    #[must_use]
+    pub fn with_what_holds(
+        &self,
+        last: &Choice,
+        (ready, waiting): (&Choice, &BTreeSet<Hash>),
+    ) -> Choice {
+        let mut choice = Choice::new();
+        let keep = |choice: &mut Choice, name: &Name| {
+            choice.extend(last.get(name).map(|chosen| (name.clone(), *chosen)));
+        };
+        for selected in &self.take {
+            let name = &selected.name;
+            let whole = !waiting.contains(&selected.chosen.entry);
+            match ready.get(name).filter(|_| whole) {
+                Some(chosen) => drop(choice.insert(name.clone(), *chosen)),
+                None => keep(&mut choice, name),
+            }
+        }
+        for name in &self.unknown {
+            keep(&mut choice, name);
+        }
+        for (name, by) in &self.ended {
+            if waiting.contains(by) {
+                keep(&mut choice, name);
+            }
+        }
+        choice
     }
 }
 

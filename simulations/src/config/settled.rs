@@ -11,7 +11,7 @@ use regatta_protocol::ident::{Hash, NodeId};
 use regatta_protocol::ledger::entry::LedgerKind;
 use regatta_protocol::ledger::replica::Replica;
 
-use crate::config::{labels_of, selection};
+use crate::config::labels_of;
 use crate::network::NodeIndex;
 use crate::run;
 use crate::world::World;
@@ -46,7 +46,7 @@ pub fn device_wrong(world: &World, index: NodeIndex, rollouts: &Rollouts) -> Opt
     let (replica, papers) = (node.replica.as_ref()?, node.place.papers.as_ref()?);
     let machine = of(node)?.machine.as_ref()?;
     let labels = labels_of(papers);
-    let (selection, unread) = selection(replica, (&node.identity.node, &labels), rollouts);
+    let (selection, unread) = rollouts.select(replica.holdings(), (&node.identity.node, &labels));
     let is_lost = |hash: &Hash| !world.nodes.iter().any(|it| it.disk.bodies.has(hash));
     if let Some((id, _)) = unread.iter().find(|(_, body)| !is_lost(&body.hash)) {
         return Some(format!("the words {id:?} on a rollout are missing"));

@@ -18,9 +18,7 @@ use regatta_protocol::ledger::spool::message::Item;
 use regatta_protocol::machine::Millis;
 use regatta_protocol::report::Record;
 
-use crate::config::{
-    GATHER_MS, Job, LOOK_MS, NodeConfig, absent, labels_of, selection, with_what_holds,
-};
+use crate::config::{GATHER_MS, Job, LOOK_MS, NodeConfig, absent, labels_of};
 use crate::network::NodeIndex;
 use crate::node::{NEVER, Node};
 use crate::world::{Follow, World};
@@ -169,7 +167,7 @@ impl World {
             };
             let labels = labels_of(papers);
             let me = (&node.identity.node, &labels);
-            let (selection, unread) = selection(replica, me, &config.known.rollouts);
+            let (selection, unread) = config.known.rollouts.select(replica.holdings(), me);
             if !self.learn(index, unread) {
                 return self.take_selection(index, &selection);
             }
@@ -193,7 +191,7 @@ impl World {
                 missing.push(selected.body);
             }
         }
-        let choice = with_what_holds(selection, &config.known.last, (&ready, &waiting));
+        let choice = selection.with_what_holds(&config.known.last, (&ready, &waiting));
         config.known.last.clone_from(&choice);
         let ended = selection.ended.iter();
         let ended = ended.filter(|(_, by)| !waiting.contains(*by));

@@ -1,11 +1,12 @@
 //! Rollouts as a node knows them: which word on each counts, for whom, and whose turn it is to go on.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::{Catalog, DocumentKey, HeldRevision, ROLLOUT, Revision, RevisionId};
 use crate::codec::Name;
 use crate::config::rollout::{RolloutDocument, RolloutState, effective};
-use crate::config::selection::{Reach, WALK_MAX, may_write};
+use crate::config::selection::{Reach, Selection, WALK_MAX, may_write};
 use crate::ident::{Hash, NodeId};
 use crate::ledger::entry::BodyRef;
 use crate::ledger::holdings::Holdings;
@@ -124,6 +125,23 @@ impl Rollouts {
                 Reach::NotYet { base }
             }
         }
+    }
+
+    /// What a device is to take, and the words that have to be read before that can be said of all of it.
+    #[must_use]
+    pub fn select(
+        &self,
+        holdings: &Holdings,
+        (node, labels): (&NodeId, &Labels),
+    ) -> (Selection, Unread) {
+        let unread = RefCell::new(BTreeSet::new());
+        let selection = Selection::of(holdings, labels, |_, id| {
+            if let Err(words) = self.of(holdings, id, std::slice::from_ref(labels)) {
+                unread.borrow_mut().extend(words);
+            }
+            self.reach(holdings, id, (node, labels))
+        });
+        (selection, unread.into_inner().into_iter().collect())
     }
 
     /// A rollout, taken back: to the last revision before it that had gone out to everybody, for one that
